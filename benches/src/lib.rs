@@ -1,0 +1,1 @@
+//! The workloads that compare windlass with its peers.

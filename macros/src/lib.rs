@@ -1,0 +1,1 @@
+//! The #[runtime::main] and #[runtime::test] attributes of the windlass runtime.

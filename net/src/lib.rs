@@ -1,0 +1,1 @@
+//! The mio-backed I/O driver and sockets of the windlass runtime.

@@ -1,0 +1,1 @@
+//! The hierarchical timer wheel, sleeps, intervals and timeouts of the windlass runtime.
