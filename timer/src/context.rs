@@ -1,0 +1,208 @@
+//! Which driver the current thread arms its timers in.
+
+use crate::driver::Handle;
+use crate::sync::thread_local_const;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::task::{Context, Poll};
+
+/// What a thread has entered.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub(crate) driver: Handle,
+    /// Whether this thread turns the driver and so needs no unpark.
+    pub(crate) is_owner: bool,
+}
+
+struct Stack {
+    current: Option<Current>,
+    /// Guards of this thread that are alive.
+    depth: usize,
+}
+
+thread_local_const! {
+    static STACK: RefCell<Stack> = RefCell::new(Stack { current: None, depth: 0 });
+}
+
+/// What this thread has entered last, if it is still entered.
+///
+/// `None` also in the destructors of thread-locals, where there is nothing to enter any more.
+pub(crate) fn current() -> Option<Current> {
+    STACK
+        .try_with(|stack| stack.borrow().current.clone())
+        .ok()
+        .flatten()
+}
+
+/// Takes one unit of the current task's budget; outside of a runtime there is none.
+pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
+    let budget = STACK.try_with(|stack| {
+        let stack = stack.borrow();
+        stack
+            .current
+            .as_ref()
+            .map(|current| current.driver.budget())
+    });
+    match budget {
+        Ok(Some(budget)) => budget(cx),
+        _ => Poll::Ready(()),
+    }
+}
+
+/// Makes `current` the thread's current driver until the guard is dropped.
+pub(crate) fn enter(current: Current) -> EnterGuard {
+    let entered = STACK.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
+        stack.depth += 1;
+        (stack.current.replace(current), stack.depth)
+    });
+    // In a thread-local's destructor nothing can be entered; depth 0 marks a guard without effect.
+    let (previous, depth) = entered.unwrap_or((None, 0));
+    EnterGuard {
+        previous,
+        depth,
+        not_send: PhantomData,
+    }
+}
+
+/// Keeps a driver entered on this thread; dropping it restores what was entered before.
+///
+/// It stays on its thread:
+///
+/// ```compile_fail,E0277
+/// fn check<T: Send>() {}
+/// check::<timer::EnterGuard>();
+/// ```
+///
+/// # Panics
+/// Guards must be dropped in the reverse order of their making. Dropping one while a later one is
+/// alive ends both, and panics, unless the thread is panicking already.
+#[must_use = "dropping the guard leaves the driver at once"]
+#[derive(Debug)]
+pub struct EnterGuard {
+    previous: Option<Current>,
+    /// How many guards the thread had with this one.
+    depth: usize,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        let depth = self.depth;
+        let previous = self.previous.take();
+        // What was entered is dropped after the borrow has ended: it may be the last handle of its
+        // driver, and with that drop wakers, whose code is not ours.
+        let left = STACK.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            if depth == 0 || stack.depth < depth {
+                return (previous, true);
+            }
+            let is_innermost = stack.depth == depth;
+            stack.depth = depth - 1;
+            (
+                std::mem::replace(&mut stack.current, previous),
+                is_innermost,
+            )
+        });
+        let is_innermost = left.map_or(true, |(_left, is_innermost)| is_innermost);
+        assert!(
+            is_innermost || std::thread::panicking(),
+            "timer: an `EnterGuard` was dropped before one that was made after it.\n  \
+             help: drop guards in the reverse order of `enter`, best by leaving their scopes"
+        );
+    }
+}
+
+#[cfg(all(test, not(windlass_loom)))]
+mod tests {
+    use super::*;
+    use crate::{Clock, Driver, Hooks};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn handle() -> Handle {
+        Driver::new(&Clock::new(), Hooks::none()).handle()
+    }
+
+    fn is_current(handle: &Handle) -> bool {
+        Handle::try_current().is_some_and(|current| current.is(handle))
+    }
+
+    #[test]
+    fn guards_nest() {
+        let (outer, inner) = (handle(), handle());
+        assert!(Handle::try_current().is_none());
+        let first = outer.enter_as_owner();
+        {
+            let _second = inner.enter();
+            assert!(is_current(&inner));
+            let _third = outer.enter();
+            assert!(is_current(&outer));
+            assert!(current().is_some_and(|current| !current.is_owner));
+        }
+        assert!(current().is_some_and(|current| current.is_owner));
+        drop(first);
+        assert!(Handle::try_current().is_none());
+    }
+
+    #[test]
+    fn a_guard_dropped_out_of_order_panics_and_ends_the_later_ones() {
+        let (outer, inner) = (handle(), handle());
+        let first = outer.enter();
+        let second = inner.enter();
+        let panic = catch_unwind(AssertUnwindSafe(|| drop(first)));
+        let panic = panic.expect_err("the second guard is alive");
+        let message = panic
+            .downcast_ref::<&str>()
+            .expect("the message has no arguments");
+        assert!(
+            message.starts_with("timer: an `EnterGuard` was dropped before"),
+            "{message}"
+        );
+        assert!(Handle::try_current().is_none());
+        drop(second);
+        assert!(Handle::try_current().is_none());
+    }
+
+    /// Enters a driver and arms nothing, when its thread is torn down.
+    struct Late(Handle);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let _guard = self.0.enter();
+            let _ = Handle::try_current();
+        }
+    }
+
+    #[test]
+    fn the_destructors_of_thread_locals_may_enter() {
+        thread_local! {
+            static BEFORE: RefCell<Option<Late>> = const { RefCell::new(None) };
+            static AFTER: RefCell<Option<Late>> = const { RefCell::new(None) };
+        }
+        let handle = handle();
+        let thread = std::thread::spawn(move || {
+            BEFORE.set(Some(Late(handle.clone())));
+            drop(handle.enter());
+            AFTER.set(Some(Late(handle)));
+        });
+        thread.join().expect("neither order panics");
+    }
+
+    #[test]
+    fn unwinding_restores_what_was_entered_before_the_first_guard() {
+        let (outer, inner) = (handle(), handle());
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            // A pair is dropped in the order of its fields, which is the wrong one.
+            let _guards = (outer.enter(), inner.enter());
+            panic!("unwind");
+        }));
+        unwound.expect_err("it panics");
+        assert!(Handle::try_current().is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "timer: `Handle::current` needs a running runtime")]
+    fn current_without_a_runtime_says_what_to_do() {
+        Handle::current();
+    }
+}

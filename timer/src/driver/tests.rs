@@ -1,0 +1,230 @@
+//! What a driver promises to its owner, with real time where threads meet.
+
+use super::*;
+use crate::paused::poll_once;
+use crate::random::Random;
+use crate::sleep::{Sleep, sleep, sleep_until};
+use crate::wake_count::WakeCount;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::mpsc;
+use std::task::Wake;
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A sleep that is armed in the current driver.
+fn armed(deadline: Instant, waker: &Waker) -> Sleep {
+    let mut sleep = sleep_until(deadline);
+    assert!(poll_once(&mut sleep, waker).is_pending());
+    sleep
+}
+
+#[test]
+fn the_ends_of_a_driver_go_to_any_thread() {
+    fn check<T: Send + Sync + Clone>() {}
+    check::<Driver>();
+    check::<Handle>();
+    check::<Clock>();
+}
+
+#[test]
+fn the_next_deadline_is_the_earliest_rounded_up() {
+    let driver = Driver::new(&Clock::new(), Hooks::none());
+    let _guard = driver.handle().enter_as_owner();
+    assert_eq!(driver.next_deadline(), None);
+    let now = driver.clock().now();
+    let late = armed(now + HOUR, Waker::noop());
+    let early = armed(now + 10 * MS, Waker::noop());
+    let is_within_a_tick = |of: Instant| {
+        let next = driver.next_deadline().expect("something is armed");
+        next >= of && next - of <= Duration::from_nanos(1 << 16)
+    };
+    assert!(is_within_a_tick(now + 10 * MS));
+    drop(early);
+    assert!(
+        is_within_a_tick(now + HOUR),
+        "a lone timer's deadline is exact on any level"
+    );
+    drop(late);
+    assert_eq!(driver.next_deadline(), None);
+}
+
+#[test]
+fn only_a_foreign_timer_that_is_the_earliest_unparks() {
+    let unparks = Arc::new(AtomicUsize::new(0));
+    let hook = unparks.clone();
+    let unpark = Box::new(move || {
+        hook.fetch_add(1, Ordering::Relaxed);
+    });
+    let driver = Driver::new(
+        &Clock::new(),
+        Hooks {
+            unpark,
+            ..Hooks::none()
+        },
+    );
+    let now = driver.clock().now();
+    let mut sleeps = Vec::new();
+    {
+        let _guard = driver.handle().enter_as_owner();
+        sleeps.push(armed(now + 5 * HOUR, Waker::noop()));
+    }
+    let _guard = driver.handle().enter();
+    for (hours, expected) in [(9, 0), (5, 0), (4, 1), (6, 1), (3, 2)] {
+        sleeps.push(armed(now + hours * HOUR, Waker::noop()));
+        assert_eq!(unparks.load(Ordering::Relaxed), expected, "after {hours} h");
+    }
+    drop(sleeps);
+    sleeps = vec![armed(now + 9 * HOUR, Waker::noop())];
+    assert_eq!(
+        unparks.load(Ordering::Relaxed),
+        3,
+        "the first of an empty driver"
+    );
+    drop(sleeps);
+}
+
+#[test]
+fn any_thread_can_turn_a_driver_and_time_does_not_turn_back() {
+    let driver = Driver::new(&Clock::new(), Hooks::none());
+    let _guard = driver.handle().enter_as_owner();
+    let (count, waker) = WakeCount::new();
+    let now = driver.clock().now();
+    let _early = armed(now + HOUR, &waker);
+    let mut late = armed(now + 3 * HOUR, &waker);
+    let rescuer = driver.clone();
+    let turned = thread::spawn(move || {
+        let mut wakers = Vec::new();
+        let fired = rescuer.turn(now + 2 * HOUR, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+        fired
+    });
+    assert_eq!(turned.join().expect("turning does not panic"), 1);
+    assert_eq!(count.get(), 1);
+    let mut wakers = Vec::new();
+    assert_eq!(driver.turn(now, &mut wakers), 0);
+    late.reset(now + HOUR);
+    assert_eq!(
+        driver.turn(now + 2 * HOUR, &mut wakers),
+        1,
+        "due since the rescuer's turn"
+    );
+}
+
+#[test]
+fn close_wakes_everybody_and_refuses_more() {
+    let driver = Driver::new(&Clock::new(), Hooks::none());
+    let _guard = driver.handle().enter_as_owner();
+    let (count, waker) = WakeCount::new();
+    let now = driver.clock().now();
+    let mut sleeps: Vec<Sleep> = (1..=5).map(|n| armed(now + n * HOUR, &waker)).collect();
+    let mut wakers = Vec::new();
+    driver.close(&mut wakers);
+    wakers.into_iter().for_each(Waker::wake);
+    assert_eq!(count.get(), 5);
+    assert_eq!(driver.next_deadline(), None);
+    assert!(driver.handle().arm(now + HOUR, waker, true).is_err());
+    sleeps.truncate(1);
+    sleeps[0].reset(now);
+    assert!(
+        poll_once(&mut sleeps[0], Waker::noop()).is_ready(),
+        "what is over needs no driver"
+    );
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Unpark>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Turns the driver until `is_over`, as the thread that `owner` tells others to unpark.
+fn own(driver: &Driver, owner: &OnceLock<Thread>, is_over: &AtomicBool) {
+    owner.set(thread::current()).expect("there is one owner");
+    let _guard = driver.handle().enter_as_owner();
+    let mut wakers = Vec::new();
+    while !is_over.load(Ordering::Acquire) {
+        match driver.next_deadline() {
+            Some(deadline) => thread::park_timeout(deadline - driver.clock().now()),
+            None => thread::park(),
+        }
+        driver.turn(driver.clock().now(), &mut wakers);
+        wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// Sleeps, resets and cancels at random; panics if a sleep ends early.
+fn storm(handle: &Handle, seed: u64) {
+    let _guard = handle.enter();
+    let mut random = Random(seed);
+    for _ in 0..100 {
+        let duration = Duration::from_micros(random.below(2000));
+        let start = Instant::now();
+        let mut cancelled = sleep(duration);
+        let _ = poll_once(&mut cancelled, Waker::noop());
+        let mut slept = sleep(Duration::from_micros(random.below(2000)));
+        if random.below(2) == 0 {
+            let _ = poll_once(&mut slept, Waker::noop());
+        }
+        slept.reset(start + duration);
+        block_on(&mut slept);
+        assert!(start.elapsed() >= duration, "seed {seed}: it ended early");
+    }
+}
+
+#[test]
+fn a_storm_of_sleeps_from_many_threads_loses_none() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let owner = Arc::new(OnceLock::<Thread>::new());
+        let unparked = owner.clone();
+        // Before the owner has set itself it has not looked at the driver either.
+        let unpark = Box::new(move || {
+            if let Some(owner) = unparked.get() {
+                owner.unpark();
+            }
+        });
+        let driver = Driver::new(
+            &Clock::new(),
+            Hooks {
+                unpark,
+                ..Hooks::none()
+            },
+        );
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let owning = scope.spawn(|| own(&driver, &owner, &is_over));
+            let storms = [1, 2, 3, 4].map(|seed| {
+                let handle = driver.handle();
+                scope.spawn(move || storm(&handle, seed))
+            });
+            let ends = storms.map(|storm| storm.join());
+            is_over.store(true, Ordering::Release);
+            owning.thread().unpark();
+            assert!(ends.iter().all(|end| end.is_ok()));
+        });
+        assert_eq!(driver.next_deadline(), None, "nothing is left behind");
+        done.send(()).expect("the test waits for it");
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(20))
+        .expect("no wake-up is lost, no sleep is early");
+}
