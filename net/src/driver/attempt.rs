@@ -1,0 +1,132 @@
+//! The attempts at an operation: the only loop around what may block.
+
+use super::readiness::{Snapshot, WaiterId};
+use super::registered::{Registered, Registration};
+use super::shut_down_error;
+use crate::interest::{Interest, Ready};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+impl<S: AsFd> Registered<S> {
+    /// The loop around everything that may block.
+    pub(super) fn poll_attempts<R>(
+        &self,
+        context: &mut Context<'_>,
+        id: &mut Option<WaiterId>,
+        interest: Interest,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+        is_drained: impl Fn(&R) -> bool,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let registration = self.registration.get();
+            let seen = match registration {
+                Some(registration) => {
+                    Some(ready!(registration.readiness.poll(context, id, interest)))
+                }
+                None => None,
+            };
+            self.check_running(seen)?;
+            ready!((self.handle().shared().hooks.budget)(context));
+            match self.attempt(
+                registration.zip(seen),
+                interest,
+                &mut operation,
+                &is_drained,
+            ) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // If it was registered, the bits are cleared now and the next round waits.
+                    self.register()?;
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// The loop without the wait.
+    pub(super) fn try_attempts<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+        is_drained: impl Fn(&R) -> bool,
+    ) -> io::Result<R> {
+        loop {
+            let registration = self.registration.get();
+            let seen = registration.map(|registration| registration.readiness.state());
+            self.check_running(seen)?;
+            if seen.is_some_and(|seen| !seen.satisfies(interest)) {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            match self.attempt(
+                registration.zip(seen),
+                interest,
+                &mut operation,
+                &is_drained,
+            ) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Calls the operation once and clears the readiness that it found wanting.
+    fn attempt<R>(
+        &self,
+        registered: Option<(&Registration, Snapshot)>,
+        interest: Interest,
+        operation: &mut impl FnMut(&S) -> io::Result<R>,
+        is_drained: &impl Fn(&R) -> bool,
+    ) -> io::Result<R> {
+        let result = operation(self.get_ref());
+        let Some((registration, seen)) = registered else {
+            return result;
+        };
+        match &result {
+            // Every bit of the direction, its end too: the kernel has just said that it is neither
+            // ready nor closed, as with a named pipe that has a writer again.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                registration.readiness.clear(seen, interest.mask());
+            }
+            // Not where the end or an error is still to be read: no event will announce it again.
+            Ok(value) if !has_end(seen, interest) && is_drained(value) => {
+                registration.readiness.clear(seen, interest.mask());
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// Waits for readiness alone.
+    pub(super) fn poll_ready(
+        &self,
+        context: &mut Context<'_>,
+        id: &mut Option<WaiterId>,
+        interest: Interest,
+    ) -> Poll<io::Result<Ready>> {
+        let registration = self.register()?;
+        let seen = ready!(registration.readiness.poll(context, id, interest));
+        self.check_running(Some(seen))?;
+        ready!((self.handle().shared().hooks.budget)(context));
+        Poll::Ready(Ok(seen.ready() & interest.mask()))
+    }
+
+    /// Refuses whatever comes after the shutdown.
+    fn check_running(&self, seen: Option<Snapshot>) -> io::Result<()> {
+        let is_shut_down = match seen {
+            Some(seen) => seen.ready().is_shut_down(),
+            None => self.handle().shared().is_shut_down(),
+        };
+        if is_shut_down {
+            Err(shut_down_error())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Whether the end of a direction, or an error, may be left to read.
+fn has_end(seen: Snapshot, interest: Interest) -> bool {
+    let more = Ready::READABLE | Ready::WRITABLE;
+    (seen.ready() & interest.mask()).bits() & !more.bits() != 0
+}

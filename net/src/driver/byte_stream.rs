@@ -1,0 +1,283 @@
+//! Reading and writing sources that are streams of bytes: what TCP, Unix sockets and pipes share.
+//!
+//! The futures are made by hand and not `async`: an `async fn` around another keeps every argument
+//! twice, and idle connections are made of these.
+
+use super::readiness::WaiterId;
+use super::registered::{Registered, Waiter};
+use crate::interest::Interest;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+impl<S: AsFd> Registered<S>
+where
+    for<'s> &'s S: Read,
+{
+    pub(crate) fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        let wanted = buf.len();
+        self.transfer(Interest::READABLE, wanted, move |mut source| {
+            source.read(buf)
+        })
+    }
+
+    pub(crate) fn read_vectored(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        let wanted = total(bufs.iter().map(|buf| buf.len()));
+        self.transfer(Interest::READABLE, wanted, move |mut source| {
+            source.read_vectored(bufs)
+        })
+    }
+
+    pub(crate) fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        let mut waiter = Waiter::new(self);
+        let mut filled = 0;
+        poll_fn(move |context| {
+            while filled < buf.len() {
+                let rest = &mut buf[filled..];
+                let wanted = rest.len();
+                let read = |mut source: &S| source.read(rest);
+                match ready!(waiter.poll_transfer(context, Interest::READABLE, wanted, read))? {
+                    0 => return Poll::Ready(Err(ended(filled, buf.len()))),
+                    read => filled += read,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let wanted = buf.len();
+        self.try_transfer(Interest::READABLE, wanted, |mut source| source.read(buf))
+    }
+
+    pub(crate) fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let wanted = total(bufs.iter().map(|buf| buf.len()));
+        self.try_transfer(Interest::READABLE, wanted, |mut source| {
+            source.read_vectored(bufs)
+        })
+    }
+
+    pub(crate) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = buf.len();
+        let read = |mut source: &S| source.read(buf);
+        self.poll_transfer(
+            context,
+            &mut Some(WaiterId::SHARED),
+            Interest::READABLE,
+            wanted,
+            read,
+        )
+    }
+
+    pub(crate) fn poll_read_vectored(
+        &self,
+        context: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = total(bufs.iter().map(|buf| buf.len()));
+        let read = |mut source: &S| source.read_vectored(bufs);
+        self.poll_transfer(
+            context,
+            &mut Some(WaiterId::SHARED),
+            Interest::READABLE,
+            wanted,
+            read,
+        )
+    }
+}
+
+impl<S: AsFd> Registered<S>
+where
+    for<'s> &'s S: Write,
+{
+    pub(crate) fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.transfer(Interest::WRITABLE, buf.len(), move |mut source| {
+            source.write(buf)
+        })
+    }
+
+    pub(crate) fn write_vectored(
+        &self,
+        bufs: &[IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        let wanted = total(bufs.iter().map(|buf| buf.len()));
+        self.transfer(Interest::WRITABLE, wanted, move |mut source| {
+            source.write_vectored(bufs)
+        })
+    }
+
+    pub(crate) fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        let mut waiter = Waiter::new(self);
+        let mut rest = buf;
+        poll_fn(move |context| {
+            while !rest.is_empty() {
+                let write = |mut source: &S| source.write(rest);
+                let wanted = rest.len();
+                match ready!(waiter.poll_transfer(context, Interest::WRITABLE, wanted, write))? {
+                    0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    written => rest = &rest[written..],
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.try_transfer(Interest::WRITABLE, buf.len(), |mut source| {
+            source.write(buf)
+        })
+    }
+
+    pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let wanted = total(bufs.iter().map(|buf| buf.len()));
+        self.try_transfer(Interest::WRITABLE, wanted, |mut source| {
+            source.write_vectored(bufs)
+        })
+    }
+
+    pub(crate) fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let write = |mut source: &S| source.write(buf);
+        let id = &mut Some(WaiterId::SHARED);
+        self.poll_transfer(context, id, Interest::WRITABLE, buf.len(), write)
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &self,
+        context: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = total(bufs.iter().map(|buf| buf.len()));
+        let write = |mut source: &S| source.write_vectored(bufs);
+        self.poll_transfer(
+            context,
+            &mut Some(WaiterId::SHARED),
+            Interest::WRITABLE,
+            wanted,
+            write,
+        )
+    }
+}
+
+/// A transfer moves at most `wanted` bytes. Moving fewer shows that the source is drained, or full,
+/// which saves the system call that would say so; wanting none never waits.
+impl<S: AsFd> Registered<S> {
+    fn transfer(
+        &self,
+        interest: Interest,
+        wanted: usize,
+        mut operation: impl FnMut(&S) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        let mut waiter = Waiter::new(self);
+        poll_fn(move |context| waiter.poll_transfer(context, interest, wanted, &mut operation))
+    }
+
+    fn poll_transfer(
+        &self,
+        context: &mut Context<'_>,
+        id: &mut Option<WaiterId>,
+        interest: Interest,
+        wanted: usize,
+        operation: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let is_drained = |moved: &usize| is_partial(*moved, wanted);
+        self.poll_attempts(context, id, interest, operation, is_drained)
+    }
+
+    fn try_transfer(
+        &self,
+        interest: Interest,
+        wanted: usize,
+        operation: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.try_attempts(interest, operation, |moved| is_partial(*moved, wanted))
+    }
+}
+
+impl<S: AsFd> Waiter<'_, S> {
+    fn poll_transfer(
+        &mut self,
+        context: &mut Context<'_>,
+        interest: Interest,
+        wanted: usize,
+        operation: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.registered
+            .poll_transfer(context, &mut self.id, interest, wanted, operation)
+    }
+}
+
+fn ended(filled: usize, wanted: usize) -> io::Error {
+    let message = format!("the stream ended after {filled} of {wanted} bytes");
+    io::Error::new(ErrorKind::UnexpectedEof, message)
+}
+
+/// The number of bytes that several buffers ask for; `usize::MAX`, from which nothing is concluded,
+/// if there are more of them than one system call takes.
+fn total(lengths: impl ExactSizeIterator<Item = usize>) -> usize {
+    const MOST: usize = 1024;
+    if lengths.len() > MOST {
+        usize::MAX
+    } else {
+        lengths.fold(0, usize::saturating_add)
+    }
+}
+
+/// Whether a transfer of `moved` bytes shows that a byte stream is drained, or full.
+///
+/// Moving nothing is the end of the stream. Beyond `MOST`, the kernel itself moves less than asked.
+/// Only pollers that report every later arrival as a new event allow the conclusion.
+///
+/// A peer that sends urgent data can make a read short with more to come; what it delays is its own
+/// stream, until its next segment.
+fn is_partial(moved: usize, wanted: usize) -> bool {
+    const MOST: usize = 1 << 30;
+    const EDGE_TRIGGERED: bool = cfg!(any(
+        target_os = "linux",
+        target_os = "android",
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+    ));
+    EDGE_TRIGGERED && 0 < moved && moved < wanted && wanted <= MOST
+}
+
+#[cfg(all(test, not(windlass_loom)))]
+mod tests {
+    use super::is_partial;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_some_but_fewer_bytes_than_wanted_prove_anything() {
+        assert!(is_partial(1, 2));
+        assert!(!is_partial(2, 2));
+        assert!(!is_partial(0, 2), "the end of the stream");
+        assert!(
+            !is_partial(1 << 30, (1 << 30) + 1),
+            "the system moves no more at once"
+        );
+        assert!(
+            !is_partial(1, usize::MAX),
+            "nobody knows how many were wanted"
+        );
+    }
+}

@@ -1,0 +1,302 @@
+//! A source of events together with its registration.
+
+use super::readiness::{Readiness, WaiterId};
+use super::table::Token;
+use crate::handle::Handle;
+use crate::interest::{Interest, Ready};
+use crate::sync::Mutex;
+use mio::unix::SourceFd;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+/// A non-blocking source of events, such as a socket, and its registration with the driver.
+///
+/// All sockets of the crate are thin layers over it, and it turns any other file that epoll or
+/// kqueue knows into an asynchronous one: a device, an inotify descriptor, a foreign library's
+/// socket. The source must be in non-blocking mode; this is not checked.
+///
+/// An operation is tried first. Only the first that would block registers the source with the
+/// driver, and dropping deregisters it, though the file may live on in a duplicate or a child
+/// process. It can be used from any thread, inside a runtime or not, as long as its own runtime
+/// runs.
+///
+/// Several futures may wait for one direction, and each event wakes them all; the `poll_*` methods
+/// share one place per direction instead, in which only the last caller's waker is kept.
+///
+/// ```
+/// use net::{Driver, Handle, Hooks, Interest, Registered};
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let driver = Driver::new(Hooks::none())?;
+/// let (mut peer, source) = UnixStream::pair()?;
+/// source.set_nonblocking(true)?;
+/// let registered = Registered::new(source, &driver.handle());
+///
+/// peer.write_all(b"hello")?;
+/// let mut buf = [0; 8];
+/// let reading = registered.io(Interest::READABLE, |mut source| source.read(&mut buf));
+/// let read = driver.block_on(reading)?;
+/// assert_eq!(&buf[..read], b"hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Registered<S: AsFd> {
+    /// Taken only by `into_inner`.
+    source: Option<S>,
+    handle: Handle,
+    pub(super) registration: OnceLock<Registration>,
+    /// Held by the one who registers, since an `OnceLock` cannot be filled by what may fail.
+    registering: Mutex<()>,
+}
+
+pub(super) struct Registration {
+    token: Token,
+    pub(super) readiness: Arc<Readiness>,
+}
+
+impl<S: AsFd> Registered<S> {
+    /// Wraps a source that is in non-blocking mode. Makes no system call.
+    pub fn new(source: S, handle: &Handle) -> Registered<S> {
+        Registered {
+            source: Some(source),
+            handle: handle.clone(),
+            registration: OnceLock::new(),
+            registering: Mutex::new(()),
+        }
+    }
+
+    /// The source.
+    ///
+    /// Operations called on it directly leave the readiness alone: those that may fail with
+    /// `WouldBlock` belong in [`try_io`](Registered::try_io).
+    pub fn get_ref(&self) -> &S {
+        self.source
+            .as_ref()
+            .expect("only `into_inner` takes it, and the value with it")
+    }
+
+    /// The source, deregistered and still in non-blocking mode.
+    pub fn into_inner(mut self) -> S {
+        self.deregister();
+        self.source.take().expect("only this function takes it")
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Attempts an operation until it does something other than block.
+    ///
+    /// An operation that fails with `WouldBlock` waits for `interest` and is called again; one that
+    /// fails with `Interrupted` is called again at once. The waker replaces that of the `poll_*`
+    /// call before it in the same direction.
+    ///
+    /// # Errors
+    /// Those of `operation`, of the registration, and, once the runtime has been shut down, an
+    /// error that says so.
+    pub fn poll_io<R>(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+        operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_attempts(
+            context,
+            &mut Some(WaiterId::SHARED),
+            interest,
+            operation,
+            |_| false,
+        )
+    }
+
+    /// Attempts an operation until it does something other than block.
+    ///
+    /// An operation that fails with `WouldBlock` waits for `interest` and is called again; one that
+    /// fails with `Interrupted` is called again at once.
+    ///
+    /// **Cancel safety**: an operation that has succeeded ends the future in the same poll, so
+    /// dropping the future before that loses nothing.
+    ///
+    /// # Errors
+    /// Those of `operation`, of the registration, and, once the runtime has been shut down, an
+    /// error that says so.
+    pub fn io<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        let mut waiter = Waiter::new(self);
+        poll_fn(move |context| {
+            let Waiter { registered, id } = &mut waiter;
+            registered.poll_attempts(context, id, interest, &mut operation, |_| false)
+        })
+    }
+
+    /// Attempts an operation, unless the source is known not to be ready.
+    ///
+    /// For operations that this crate has no method for. If `operation` fails with `WouldBlock`,
+    /// the source counts as not ready for `interest` until the next event, so it must return that
+    /// error only if the kernel did.
+    ///
+    /// # Errors
+    /// `WouldBlock` without calling `operation` if the source is known not to be ready; the
+    /// operation's own; and an error that says so once the runtime has been shut down.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.try_attempts(interest, operation, |_| false)
+    }
+
+    /// Waits until the source is ready for a direction of `interest`, and says for what.
+    ///
+    /// This is a hint: an operation may still fail with `WouldBlock`. In
+    /// [`try_io`](Registered::try_io), that makes the next call wait; outside of it, the next call
+    /// returns at once.
+    ///
+    /// **Cancel safety**: safe, it changes nothing.
+    ///
+    /// # Errors
+    /// Those of the registration, and, once the runtime has been shut down, an error that says so.
+    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
+        let mut waiter = Waiter::new(self);
+        poll_fn(move |context| {
+            let Waiter { registered, id } = &mut waiter;
+            registered.poll_ready(context, id, interest)
+        })
+    }
+
+    /// Waits until the source is readable; see [`ready`](Registered::ready).
+    ///
+    /// # Errors
+    /// As [`ready`](Registered::ready).
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Waits until the source is writable; see [`ready`](Registered::ready).
+    ///
+    /// # Errors
+    /// As [`ready`](Registered::ready).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Interest::WRITABLE).await.map(drop)
+    }
+
+    /// Polls until the source is readable, in the place of the `poll_*` methods.
+    ///
+    /// # Errors
+    /// As [`ready`](Registered::ready).
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let id = &mut Some(WaiterId::SHARED);
+        self.poll_ready(context, id, Interest::READABLE)
+            .map_ok(drop)
+    }
+
+    /// Polls until the source is writable, in the place of the `poll_*` methods.
+    ///
+    /// # Errors
+    /// As [`ready`](Registered::ready).
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let id = &mut Some(WaiterId::SHARED);
+        self.poll_ready(context, id, Interest::WRITABLE)
+            .map_ok(drop)
+    }
+
+    /// Registers the source, unless it is.
+    ///
+    /// Late enough: see the list in [`driver`](super), step 2.
+    pub(super) fn register(&self) -> io::Result<&Registration> {
+        if let Some(registration) = self.registration.get() {
+            return Ok(registration);
+        }
+        let _only_one = self.registering.lock();
+        if let Some(registration) = self.registration.get() {
+            return Ok(registration);
+        }
+        let shared = self.handle.shared();
+        let readiness = Arc::new(Readiness::new());
+        let token = shared.table.lock().insert(Arc::clone(&readiness))?;
+        let fd = self.get_ref().as_fd().as_raw_fd();
+        let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        if let Err(error) = shared.registry.register(&mut SourceFd(&fd), token.0, both) {
+            let removed = shared.table.lock().remove(token);
+            drop(removed);
+            return Err(error);
+        }
+        Ok(self
+            .registration
+            .get_or_init(|| Registration { token, readiness }))
+    }
+
+    /// Takes the source out of the poller, then out of the table.
+    ///
+    /// Closing the file is not enough: a duplicate of it, here or in a child process, would keep
+    /// the events coming.
+    fn deregister(&mut self) {
+        let (Some(registration), Some(source)) = (self.registration.take(), &self.source) else {
+            return;
+        };
+        let shared = self.handle.shared();
+        let fd = source.as_fd().as_raw_fd();
+        // Fails if somebody has closed the file behind our back; then there is nothing to take out.
+        let _ = shared.registry.deregister(&mut SourceFd(&fd));
+        let removed = shared.table.lock().remove(registration.token);
+        // Here and not under the lock: it may hold wakers, whose drop runs others' code.
+        drop(removed);
+    }
+}
+
+impl<S: AsFd> Drop for Registered<S> {
+    fn drop(&mut self) {
+        self.deregister();
+    }
+}
+
+impl<S: AsFd> AsFd for Registered<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+impl<S: AsFd + fmt::Debug> fmt::Debug for Registered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let readiness = self
+            .registration
+            .get()
+            .map(|registration| &registration.readiness);
+        f.debug_struct("Registered")
+            .field("source", self.get_ref())
+            .field("readiness", &readiness)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A future's place among the waiters, given back when the future is dropped.
+pub(super) struct Waiter<'a, S: AsFd> {
+    pub(super) registered: &'a Registered<S>,
+    pub(super) id: Option<WaiterId>,
+}
+
+impl<'a, S: AsFd> Waiter<'a, S> {
+    pub(super) fn new(registered: &'a Registered<S>) -> Waiter<'a, S> {
+        Waiter {
+            registered,
+            id: None,
+        }
+    }
+}
+
+impl<S: AsFd> Drop for Waiter<'_, S> {
+    fn drop(&mut self) {
+        if let (Some(id), Some(registration)) = (self.id, self.registered.registration.get()) {
+            registration.readiness.remove(id);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the tests share: a driver of their own, and an end to every hang.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use net::{Driver, Hooks};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+/// Ends the process if the test has not ended in time: a hung test cannot fail by itself.
+pub(crate) struct Watchdog {
+    _alive: mpsc::Sender<()>,
+}
+
+pub(crate) fn watchdog() -> Watchdog {
+    let (alive, watched) = mpsc::channel();
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::spawn(move || {
+        if watched.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{test} hangs");
+            std::process::abort();
+        }
+    });
+    Watchdog { _alive: alive }
+}
+
+pub(crate) fn driver() -> Driver {
+    Driver::new(Hooks::none()).expect("the kernel has files for a driver")
+}
+
+/// Runs a future that must end, on a driver of its own.
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
+    let _watchdog = watchdog();
+    driver().block_on(future)
+}
+
+/// A waker that counts.
+#[derive(Default)]
+pub(crate) struct Count(AtomicUsize);
+
+impl Count {
+    pub(crate) fn new() -> Arc<Count> {
+        Arc::default()
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls once, with a waker that counts.
+pub(crate) fn poll<F: Future + Unpin>(future: &mut F, count: &Arc<Count>) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::clone(count));
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
+/// Polls once, for one who does not wait for the wake-up.
+pub(crate) fn poll_now<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Waits for events until a condition holds.
+pub(crate) fn turn_until(driver: &Driver, mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        let mut wakers = Vec::new();
+        let mut turn = driver.try_turn().expect("nobody else drives");
+        turn.wait(Some(Duration::from_millis(10)), &mut wakers)
+            .expect("the poller waits");
+        drop(turn);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Takes in every event that there is now.
+pub(crate) fn settle(driver: &Driver) {
+    let mut wakers = Vec::new();
+    let mut turn = driver.try_turn().expect("nobody else drives");
+    while turn
+        .wait(Some(Duration::ZERO), &mut wakers)
+        .expect("the poller looks")
+        > 0
+    {}
+    drop(turn);
+    wakers.into_iter().for_each(Waker::wake);
+}
