@@ -46,15 +46,14 @@ impl Handle {
     /// ```
     #[must_use = "the handle is current only as long as the guard lives"]
     pub fn enter(&self) -> EnterGuard {
-        CURRENT.with(|(current, depth)| {
+        let entered = CURRENT.try_with(|(current, depth)| {
             depth.set(depth.get() + 1);
-            let previous = current.borrow_mut().replace(self.clone());
-            EnterGuard {
-                previous,
-                depth: depth.get(),
-                thread: PhantomData,
-            }
-        })
+            (current.borrow_mut().replace(self.clone()), depth.get())
+        });
+        // In the destructor of a thread-local nothing can be entered; depth 0 marks a guard that
+        // has no effect.
+        let (previous, depth) = entered.unwrap_or((None, 0));
+        EnterGuard { previous, depth, thread: PhantomData }
     }
 
     /// The current handle of this thread.
@@ -69,10 +68,7 @@ impl Handle {
     /// The current handle of this thread, if there is one.
     pub fn try_current() -> Option<Handle> {
         // While the thread ends, its values are gone: no handle either.
-        CURRENT
-            .try_with(|(current, _)| current.borrow().clone())
-            .ok()
-            .flatten()
+        CURRENT.try_with(|(current, _)| current.borrow().clone()).ok().flatten()
     }
 
     /// The current handle, for the public function `what`.
@@ -107,7 +103,8 @@ impl fmt::Debug for Handle {
 /// ```
 ///
 /// # Panics
-/// Dropping panics if a guard that was created later still lives.
+/// Dropping panics if a guard that was created later still lives, unless the thread is panicking.
+/// The handle that was current before both is current then.
 #[must_use = "the handle is current only as long as the guard lives"]
 pub struct EnterGuard {
     previous: Option<Handle>,
@@ -121,14 +118,16 @@ impl Drop for EnterGuard {
     fn drop(&mut self) {
         // While the thread ends there is nothing to restore.
         let is_last = CURRENT.try_with(|(current, depth)| {
-            if depth.get() != self.depth {
-                return false;
+            let is_last = depth.get() == self.depth;
+            if self.depth == 0 || depth.get() < self.depth {
+                // Without effect, or ended already together with an outer guard.
+                return true;
             }
             depth.set(self.depth - 1);
             let entered = std::mem::replace(&mut *current.borrow_mut(), self.previous.take());
             // Outside of the borrow: the last handle closes the driver's files.
             drop(entered);
-            true
+            is_last
         });
         if is_last == Ok(false) && !std::thread::panicking() {
             panic!("runtime: `EnterGuard`s must be dropped in the reverse order of their creation");
@@ -138,9 +137,7 @@ impl Drop for EnterGuard {
 
 impl fmt::Debug for EnterGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnterGuard")
-            .field("depth", &self.depth)
-            .finish_non_exhaustive()
+        f.debug_struct("EnterGuard").field("depth", &self.depth).finish_non_exhaustive()
     }
 }
 
@@ -157,11 +154,7 @@ pub(crate) struct LateHandle {
 impl LateHandle {
     #[track_caller]
     pub(crate) fn capture(what: &'static str) -> LateHandle {
-        LateHandle {
-            handle: Handle::try_current(),
-            what,
-            caller: Location::caller(),
-        }
+        LateHandle { handle: Handle::try_current(), what, caller: Location::caller() }
     }
 
     /// To be called at the first poll.
@@ -169,11 +162,7 @@ impl LateHandle {
     /// # Panics
     /// When there was no handle at the call and there is none now.
     pub(crate) fn get(self) -> Handle {
-        let LateHandle {
-            handle,
-            what,
-            caller,
-        } = self;
+        let LateHandle { handle, what, caller } = self;
         match handle.or_else(Handle::try_current) {
             Some(handle) => handle,
             None => panic!(

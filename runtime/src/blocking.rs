@@ -1,0 +1,376 @@
+//! The threads for calls that block.
+//!
+//! Threads are started on demand, up to a limit; one that has had nothing to do for the keep-alive
+//! leaves. Everything is under one lock: a blocking call costs two context switches anyway.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::builder::Config;
+use crate::handle::Handle;
+use crate::panics::contain;
+use crate::scheduler::Shared;
+use crate::sync::{Condvar, Mutex, MutexGuard, wait_for};
+use crate::task::{Header, Id, JoinHandle, Push, Runnable, Schedule, TaskRef, Watch, new_task};
+
+/// Runs a closure that may block on a thread of its own, and gives back its result.
+///
+/// Threads are reused, and their number is [limited](crate::Builder::max_blocking_threads); above
+/// the limit calls wait for a free thread, first come, first served. Dropping the handle does not
+/// cancel a call. Aborting one that has not started does; one that has started runs to its end.
+/// After the runtime has shut down the handle returns an error that
+/// [says so](crate::JoinError::is_shutdown).
+///
+/// For CPU-bound work that should use all cores, a pool such as `rayon` is the better place.
+///
+/// # Panics
+/// When the calling thread is in no runtime, or when there is no thread yet and the system refuses
+/// to start one.
+///
+/// # Examples
+/// ```
+/// # runtime::Builder::new().build().unwrap().block_on(async {
+/// let text = runtime::spawn_blocking(|| std::fs::read_to_string("/proc/self/comm"));
+/// assert!(text.await.unwrap().is_ok());
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn_blocking<F, T>(work: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Handle::require("spawn_blocking").spawn_blocking(work)
+}
+
+/// The blocking calls of one runtime: those that wait, and the threads that run them.
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    /// Notified once per call that is queued for an idle thread, and on shutdown.
+    work: Condvar,
+    /// Notified when a thread has left.
+    one_left: Condvar,
+    limit: usize,
+    keep_alive: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Queued>,
+    /// Threads that will look at the queue again, those waiting for work included. A thread takes
+    /// itself out under the lock, in the moment in which it decides to leave.
+    threads: usize,
+    /// Threads that have not ended: they may still run the hook for their stop.
+    alive: usize,
+    /// Threads that wait for work. Each counts itself in and out, so while the queue is not longer
+    /// than this, there is a thread for every call in it.
+    waiting: usize,
+    /// Calls that run.
+    running: usize,
+    /// Numbers the threads, for their names.
+    started: usize,
+    is_shut_down: bool,
+}
+
+struct Queued {
+    call: Runnable,
+    duty: Duty,
+}
+
+impl Queued {
+    /// What becomes of a call that no thread of the pool will run.
+    fn give_up(self) {
+        match self.duty {
+            Duty::Optional => self.call.shut_down(),
+            Duty::Mandatory => self.call.run(&Watch::new()),
+        }
+    }
+}
+
+/// What a shutdown does to a call that has not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It is dropped, and its handle says so.
+    Optional,
+    /// It runs, and the shutdown waits for it: somebody has been told that it happened.
+    Mandatory,
+}
+
+impl Pool {
+    pub(crate) fn new(config: &Config) -> Arc<Pool> {
+        Arc::new(Pool {
+            state: Mutex::new(State::default()),
+            work: Condvar::new(),
+            one_left: Condvar::new(),
+            limit: config.max_blocking_threads,
+            keep_alive: config.blocking_keep_alive,
+        })
+    }
+
+    /// Queues a call.
+    ///
+    /// # Errors
+    /// When no thread exists and none can be started; the call is dropped then. A mandatory call
+    /// runs on the calling thread instead, and fails only after the shutdown.
+    fn push(self: &Arc<Pool>, shared: &Arc<Shared>, call: Runnable, duty: Duty) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.is_shut_down {
+            drop(state);
+            call.shut_down();
+            return match duty {
+                Duty::Optional => Ok(()),
+                Duty::Mandatory => Err(io::Error::other("the runtime has been shut down")),
+            };
+        }
+        state.queue.push_back(Queued { call, duty });
+        if state.queue.len() <= state.waiting {
+            self.work.notify_one();
+            return Ok(());
+        }
+        if state.threads >= self.limit {
+            return Ok(());
+        }
+        state.threads += 1;
+        state.alive += 1;
+        state.started += 1;
+        let number = state.started;
+        drop(state);
+        match (self.start_thread(shared, number), duty) {
+            (Err(error), Duty::Optional) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_thread(self: &Arc<Pool>, shared: &Arc<Shared>, number: usize) -> io::Result<()> {
+        let pool = self.clone();
+        let handle = Handle::new(shared.clone());
+        let name = format!("{}-blocking-{number}", shared.config.thread_name);
+        let thread = shared.config.thread(name).spawn(move || {
+            let _left = Left(&pool);
+            let _member = Member::enter(&pool);
+            let _entered = handle.enter();
+            handle.shared().config.run_hooked(|| pool.run(handle.shared()));
+        });
+        let Err(error) = thread else { return Ok(()) };
+        let mut state = self.state.lock();
+        state.threads -= 1;
+        state.alive -= 1;
+        if state.threads > 0 {
+            // The threads that exist will come to the call in time.
+            return Ok(());
+        }
+        // A shutdown may have counted the thread that does not come.
+        self.one_left.notify_all();
+        let calls = std::mem::take(&mut state.queue);
+        drop(state);
+        calls.into_iter().for_each(Queued::give_up);
+        Err(error)
+    }
+
+    fn run(&self, shared: &Shared) {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(queued) = state.queue.pop_front() {
+                state.running += 1;
+                drop(state);
+                contain(|| queued.call.run(&Watch::new()));
+                state = self.state.lock();
+                state.running -= 1;
+                if shared.clock.is_paused() {
+                    drop(state);
+                    shared.look_again_if_paused();
+                    state = self.state.lock();
+                }
+            } else if state.is_shut_down || !self.wait_for_work(&mut state) {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+
+    /// False: the keep-alive has passed and there is still nothing to do.
+    fn wait_for_work(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        let began = timer::real_now();
+        state.waiting += 1;
+        while state.queue.is_empty() && !state.is_shut_down {
+            let left = self.keep_alive.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            wait_for(&self.work, state, Some(left));
+        }
+        state.waiting -= 1;
+        // A call may have come together with the end of the keep-alive: its push saw this thread
+        // waiting and started no other.
+        !state.queue.is_empty() || state.is_shut_down
+    }
+
+    /// Whether no call is queued or running.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let state = self.state.lock();
+        state.queue.is_empty() && state.running == 0
+    }
+
+    /// Refuses new calls, drops those that have not started and may be dropped, and lets the threads
+    /// leave when they have run the others.
+    pub(crate) fn shut_down(&self) {
+        let mut state = self.state.lock();
+        state.is_shut_down = true;
+        let calls = std::mem::take(&mut state.queue);
+        let (kept, dropped): (VecDeque<_>, VecDeque<_>) =
+            calls.into_iter().partition(|queued| queued.duty == Duty::Mandatory);
+        // A queue that is not empty has a thread that exists, or that is being started; a thread
+        // leaves only when it finds the queue empty.
+        debug_assert!(kept.is_empty() || state.threads > 0);
+        state.queue = kept;
+        self.work.notify_all();
+        drop(state);
+        dropped.into_iter().for_each(Queued::give_up);
+    }
+
+    /// Waits until all threads have left; `None` waits without end. False: some have not.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+        let began = timer::real_now();
+        let mut state = self.state.lock();
+        // A call that drops the last handle to its own runtime must not wait for itself.
+        while state.alive > usize::from(self.is_member()) {
+            let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return false;
+            }
+            wait_for(&self.one_left, &mut state, left);
+        }
+        true
+    }
+
+    /// Whether the calling thread is one of this pool's.
+    fn is_member(&self) -> bool {
+        MEMBER_OF.get() == std::ptr::from_ref(self).addr()
+    }
+
+    /// The threads that exist, and the calls that wait for one.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.threads, state.queue.len())
+    }
+}
+
+/// Counts a thread out, however it ends.
+struct Left<'a>(&'a Pool);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().alive -= 1;
+        self.0.one_left.notify_all();
+    }
+}
+
+thread_local! {
+    /// The address of the pool that this thread belongs to, 0 if to none.
+    static MEMBER_OF: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Marks this thread as one of a pool.
+struct Member;
+
+impl Member {
+    fn enter(pool: &Arc<Pool>) -> Member {
+        MEMBER_OF.set(Arc::as_ptr(pool).addr());
+        Member
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        MEMBER_OF.set(0);
+    }
+}
+
+impl Shared {
+    pub(crate) fn spawn_blocking<F, T>(
+        self: &Arc<Shared>,
+        work: F,
+        name: Option<Cow<'static, str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn_call(work, Duty::Optional, name, spawned_at)
+    }
+
+    /// # Errors
+    /// For an optional call when no thread can be started, for a mandatory one when the runtime has
+    /// been shut down. The closure is dropped then.
+    pub(crate) fn spawn_call<F, T>(
+        self: &Arc<Shared>,
+        work: F,
+        duty: Duty,
+        name: Option<Cow<'static, str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let birth = self.birth(Id::next(), name, spawned_at, 0);
+        let scheduler = BlockingSchedule(self.clone());
+        let (task, call, join) = new_task(Call(Some(work)), scheduler, birth);
+        // No list: the call is in the queue, or runs.
+        drop(task);
+        self.blocking.push(self, call, duty)?;
+        Ok(join)
+    }
+}
+
+/// A closure as a future that is ready at its first poll.
+struct Call<F>(Option<F>);
+
+// A closure is never pinned.
+impl<F> Unpin for Call<F> {}
+
+impl<F: FnOnce() -> T, T> Future for Call<F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        let work = self.0.take().expect("a call is polled once");
+        Poll::Ready(work())
+    }
+}
+
+/// The scheduler of a call, which is pushed once, when it is made.
+struct BlockingSchedule(Arc<Shared>);
+
+impl Schedule for BlockingSchedule {
+    type Place = ();
+
+    fn place(&self) {}
+
+    /// A call is in the queue from the start, so there is nothing to wake.
+    fn schedule((): (), runnable: Runnable, _: Push) {
+        drop(runnable);
+    }
+
+    fn release(&self, task: &TaskRef) -> Option<TaskRef> {
+        self.0.forget_name(task.header());
+        None
+    }
+
+    fn is_shut_down(&self) -> bool {
+        self.0.is_shut_down()
+    }
+
+    fn unhandled_panic(&self, task: &Header, payload: &(dyn Any + Send)) {
+        self.0.report_panic(task, payload);
+    }
+}

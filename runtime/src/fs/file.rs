@@ -1,0 +1,281 @@
+//! An open file.
+
+use std::fmt;
+use std::fs::{Metadata, Permissions};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::OpenOptions;
+use super::cached::Cached;
+use super::file_io::Cursor;
+use crate::handle::Handle;
+use crate::io::call::Call;
+use crate::io::write_behind::WriteBehind;
+
+/// The most that one call on a blocking thread reads; a larger buffer is filled in part.
+pub(super) const MOST_PER_CALL: usize = 2 * 1024 * 1024;
+
+/// An open file.
+///
+/// It is read, written and positioned with its own methods or through the traits of
+/// [`runtime::io`](crate::io). What is in the page cache is read on the worker where Linux can tell;
+/// all else goes to the blocking pool of the runtime in which the file was opened.
+///
+/// **Writes.** [`write`](File::write) and its kind return when the operating system has the bytes:
+/// other processes see them, no `flush` is needed, and nothing is lost if the file is dropped or the
+/// runtime shut down. [`sync_all`](File::sync_all) brings them to the disk. Through the trait
+/// [`AsyncWrite`](crate::io::AsyncWrite) bytes are accepted at once, up to 256 KiB, and written behind
+/// the caller's back; they are not lost either, but a failure is reported by the next write,
+/// `flush`, `close` or `sync`. Who drops the file without one of these never hears of it.
+///
+/// **Order.** Reads, writes and seeks take effect in the order of the calls, also when a future was
+/// dropped before it was done: the next call waits for what the dropped one had started. Clones share
+/// the cursor, but have no order between them.
+///
+/// **Memory.** Reads and writes that go to the pool need a copy of the bytes, whose buffers are kept
+/// for the next ones: as large as the largest read, at most 2 MiB, and twice 256 KiB for writes.
+///
+/// Dropping it closes the file, after what is under way.
+///
+/// # Examples
+/// ```
+/// use runtime::fs::File;
+///
+/// # runtime::Builder::new().build()?.block_on(async {
+/// # let path = std::env::temp_dir().join(format!("runtime-file-{}", std::process::id()));
+/// let mut file = File::options().read(true).write(true).create(true).open(&path).await?;
+/// file.write_all(b"hello, file").await?;
+/// file.rewind().await?;
+/// let mut text = String::new();
+/// file.read_to_string(&mut text).await?;
+/// assert_eq!(text, "hello, file");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct File {
+    pub(super) handle: Handle,
+    pub(super) behind: Arc<WriteBehind<std::fs::File>>,
+    pub(super) cached: Cached,
+    pub(super) cursor: Cursor,
+}
+
+impl File {
+    pub(super) fn new(std: std::fs::File, handle: Handle) -> File {
+        File {
+            handle,
+            behind: Arc::new(WriteBehind::new(std)),
+            cached: Cached::new(),
+            cursor: Cursor::default(),
+        }
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// A directory can be opened; reading it fails with
+    /// [`IsADirectory`](io::ErrorKind::IsADirectory).
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied),
+    /// and others of the operating system, with the path; see [`PathError`](crate::fs::PathError).
+    ///
+    /// # Panics
+    /// When it is polled outside of a runtime.
+    pub async fn open(path: impl AsRef<Path>) -> io::Result<File> {
+        File::options().read(true).open(path).await
+    }
+
+    /// Opens a file for writing; it is made if it is not there, and emptied if it is.
+    ///
+    /// **Cancel safety**: none, see [`OpenOptions::open`].
+    ///
+    /// # Errors
+    /// As [`File::open`], and [`IsADirectory`](io::ErrorKind::IsADirectory).
+    ///
+    /// # Panics
+    /// When it is polled outside of a runtime.
+    pub async fn create(path: impl AsRef<Path>) -> io::Result<File> {
+        File::options().write(true).create(true).truncate(true).open(path).await
+    }
+
+    /// Makes a file that must not exist, for reading and writing.
+    ///
+    /// **Cancel safety**: none, see [`OpenOptions::open`].
+    ///
+    /// # Errors
+    /// As [`File::open`], and [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+    ///
+    /// # Panics
+    /// When it is polled outside of a runtime.
+    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
+        File::options().read(true).write(true).create_new(true).open(path).await
+    }
+
+    /// The options of a file to be opened; all are off.
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Takes over a file of the standard library. Makes no system call.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    #[must_use]
+    pub fn from_std(std: std::fs::File) -> File {
+        File::new(std, Handle::require("File::from_std"))
+    }
+
+    /// The file as one of the standard library, when all that was under way is done.
+    ///
+    /// Its descriptor may be a duplicate, if calls whose futures were dropped still use the original.
+    ///
+    /// # Errors
+    /// Those of writes that nobody has been told of; those of duplicating the descriptor.
+    pub async fn into_std(mut self) -> io::Result<std::fs::File> {
+        self.settle().await;
+        self.flush().await?;
+        match Arc::try_unwrap(self.behind) {
+            Ok(behind) => Ok(behind.into_target()),
+            Err(shared) => shared.target().try_clone(),
+        }
+    }
+
+    /// Another handle to the same open file, which shares the cursor.
+    ///
+    /// # Errors
+    /// Those of the operating system, such as too many open files.
+    pub async fn try_clone(&self) -> io::Result<File> {
+        let std = self.ordered(std::fs::File::try_clone).await?;
+        Ok(File::new(std, self.handle.clone()))
+    }
+
+    /// Reads at an offset in bytes and returns how many; 0 is the end of the file, or an empty
+    /// buffer. The cursor stays.
+    ///
+    /// **Cancel safety**: safe.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|cx| Cached::poll_proceed(cx, buf.len())).await;
+        if self.behind.is_settled() {
+            if let Some(result) = self.cached.read(self.behind.target(), buf, Some(offset)) {
+                return result;
+            }
+        }
+        let mut bytes = vec![0; buf.len().min(MOST_PER_CALL)];
+        let read = move |file: &std::fs::File| {
+            let read = file.read_at(&mut bytes, offset)?;
+            Ok((bytes, read))
+        };
+        let (bytes, read) = self.ordered(read).await?;
+        buf[..read].copy_from_slice(&bytes[..read]);
+        Ok(read)
+    }
+
+    /// Writes at an offset in bytes and returns how many. The cursor stays; a file that was opened to
+    /// append is appended to all the same, on Linux.
+    ///
+    /// **Cancel safety**: the bytes may be written after the future was dropped, until the next
+    /// [`sync_all`](File::sync_all) at the latest if that is called later.
+    ///
+    /// # Errors
+    /// Those of the operating system, and that the runtime has been shut down.
+    pub async fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        let bytes = buf[..buf.len().min(MOST_PER_CALL)].to_vec();
+        let behind = self.behind.clone();
+        let write = move || {
+            behind.drain();
+            behind.target().write_at(&bytes, offset)
+        };
+        Call::start_mandatory(&self.handle, write)?.await
+    }
+
+    /// Waits until the content and the metadata are on the disk.
+    ///
+    /// # Errors
+    /// Those of earlier writes that nobody has been told of, and those of the operating system.
+    pub async fn sync_all(&self) -> io::Result<()> {
+        let synced = self.ordered(std::fs::File::sync_all).await;
+        self.behind.take_error().map_or(synced, Err)
+    }
+
+    /// Waits until the content is on the disk, and of the metadata what is needed to read it.
+    ///
+    /// # Errors
+    /// As [`sync_all`](File::sync_all).
+    pub async fn sync_data(&self) -> io::Result<()> {
+        let synced = self.ordered(std::fs::File::sync_data).await;
+        self.behind.take_error().map_or(synced, Err)
+    }
+
+    /// Makes the file `size` bytes long, by cutting it off or by adding zeros. The cursor stays.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not open for writing, and others of the
+    /// operating system.
+    pub async fn set_len(&self, size: u64) -> io::Result<()> {
+        self.ordered(move |file| file.set_len(size)).await
+    }
+
+    /// What is known about the file: size, permissions, times. Earlier writes count.
+    ///
+    /// **Cancel safety**: safe.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn metadata(&self) -> io::Result<Metadata> {
+        self.ordered(std::fs::File::metadata).await
+    }
+
+    /// Changes who may read, write and execute the file.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.ordered(move |file| file.set_permissions(permissions)).await
+    }
+
+    /// Runs `work` on a blocking thread, after the bytes that were accepted before.
+    async fn ordered<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let behind = self.behind.clone();
+        let work = move || {
+            behind.drain();
+            work(behind.target())
+        };
+        Call::start(&self.handle, work)?.await
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.behind.target().as_fd()
+    }
+}
+
+impl AsRawFd for File {
+    fn as_raw_fd(&self) -> RawFd {
+        self.behind.target().as_raw_fd()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("file", self.behind.target())
+            .field("behind", &self.behind)
+            .finish_non_exhaustive()
+    }
+}

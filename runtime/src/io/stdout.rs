@@ -1,0 +1,138 @@
+//! The standard output and the standard error output.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::io::AsyncWrite;
+
+use super::write_behind::WriteBehind;
+use crate::handle::Handle;
+
+/// The standard output of this process, which may be slow: a terminal, or a pipe that nobody reads.
+///
+/// The methods return when the operating system has the bytes. Through the trait
+/// [`AsyncWrite`](crate::io::AsyncWrite), up to 256 KiB are accepted at once and written behind the
+/// caller's back. Either way bytes that were accepted are not lost when the value is dropped or the
+/// runtime shut down; the shutdown waits for them as long as it may.
+///
+/// Each value writes in order. Between values, and `println!`, there is no order, but what one write
+/// passes to the blocking thread, up to 256 KiB, is not torn apart by another.
+pub struct Stdout {
+    handle: Handle,
+    behind: Arc<WriteBehind<io::Stdout>>,
+}
+
+/// The standard error output of this process. As [`Stdout`].
+pub struct Stderr {
+    handle: Handle,
+    behind: Arc<WriteBehind<io::Stderr>>,
+}
+
+/// The standard output of this process; see [`Stdout`].
+///
+/// # Panics
+/// Outside of a runtime.
+///
+/// # Examples
+/// ```
+/// # runtime::Builder::new().build()?.block_on(async {
+/// runtime::io::stdout().write_all(b"hello\n").await?;
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+#[must_use]
+pub fn stdout() -> Stdout {
+    let behind = Arc::new(WriteBehind::new(io::stdout()));
+    Stdout { handle: Handle::require("io::stdout"), behind }
+}
+
+/// The standard error output of this process; see [`Stdout`].
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+#[must_use]
+pub fn stderr() -> Stderr {
+    let behind = Arc::new(WriteBehind::new(io::stderr()));
+    Stderr { handle: Handle::require("io::stderr"), behind }
+}
+
+/// The methods and traits of one of the two, which differ in nothing but the target.
+macro_rules! write_methods {
+    ($Output:ident) => {
+        impl $Output {
+            /// Writes some of the bytes, up to 256 KiB, and returns how many: when the operating
+            /// system has them.
+            ///
+            /// **Cancel safety**: none; when the future has been polled, the bytes are written.
+            ///
+            /// # Errors
+            /// [`BrokenPipe`](io::ErrorKind::BrokenPipe), others of the operating system, and that
+            /// the runtime has been shut down.
+            pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                let written = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, buf)).await?;
+                self.flush().await?;
+                Ok(written)
+            }
+
+            /// Writes all of the bytes, and returns when the operating system has them.
+            ///
+            /// **Cancel safety**: none, some of the bytes may be written.
+            ///
+            /// # Errors
+            /// As [`write`](Self::write).
+            pub async fn write_all(&mut self, mut buf: &[u8]) -> io::Result<()> {
+                while !buf.is_empty() {
+                    let accepted = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, buf)).await?;
+                    buf = &buf[accepted..];
+                }
+                self.flush().await
+            }
+
+            /// Waits until the operating system has what was written through the trait
+            /// [`AsyncWrite`](crate::io::AsyncWrite).
+            ///
+            /// **Cancel safety**: safe.
+            ///
+            /// # Errors
+            /// Those of earlier writes that nobody has been told of.
+            pub async fn flush(&mut self) -> io::Result<()> {
+                poll_fn(|cx| self.behind.poll_flush(cx)).await
+            }
+        }
+
+        impl AsyncWrite for $Output {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.behind.poll_write(cx, &self.handle, buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.behind.poll_flush(cx)
+            }
+
+            /// As `poll_flush`; the output stays open.
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.behind.poll_flush(cx)
+            }
+        }
+
+        impl fmt::Debug for $Output {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($Output)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+write_methods!(Stdout);
+write_methods!(Stderr);

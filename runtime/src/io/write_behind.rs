@@ -1,0 +1,223 @@
+//! Writes that are accepted at once and done by a blocking thread.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::call::Call;
+use crate::coop;
+use crate::handle::Handle;
+use crate::sync::Mutex;
+
+/// How many bytes are accepted before the blocking thread has taken those that came before. As many
+/// again may be on their way. Large enough that a hand-over costs little beside the write.
+const LIMIT: usize = 256 * 1024;
+
+/// A target of blocking writes, in front of it the bytes that it has not taken yet.
+///
+/// A poll appends to `bytes` and, unless a call is under way that will find them, starts a mandatory
+/// one. That call takes all the bytes there are, writes them, and looks again: a producer that is
+/// quicker than the target keeps it busy without another hand-over, and small writes become large
+/// ones.
+///
+/// # Nothing is left behind
+/// The writer of bytes: (1) appends them under the lock, (2) starts a call if `is_scheduled` was
+/// false. The call: (a) finds no bytes and, under the same lock, (b) clears `is_scheduled`. If the
+/// append comes before (a), the call takes the bytes; if it comes after (b), `is_scheduled` is false
+/// and a new call is started.
+pub(crate) struct WriteBehind<W> {
+    target: W,
+    /// Held from taking bytes until they are written, so that they arrive in order though several
+    /// threads may be [draining](WriteBehind::drain).
+    order: Mutex<()>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Accepted, and not taken by a call yet.
+    bytes: Vec<u8>,
+    /// An empty buffer that has been written, to be filled again.
+    spare: Vec<u8>,
+    /// Whether a call has been started that has not found the queue empty yet.
+    is_scheduled: bool,
+    /// Whether a thread is writing what it took.
+    is_writing: bool,
+    /// The first failure that nobody has been told of.
+    error: Option<io::Error>,
+    /// Who waits for room, or for everything to be written: two where halves of a split stream are
+    /// in two tasks.
+    waiters: Vec<Waker>,
+}
+
+impl Queue {
+    fn is_settled(&self) -> bool {
+        self.bytes.is_empty() && !self.is_writing
+    }
+
+    fn add_waiter(&mut self, waker: Waker) {
+        if !self.waiters.iter().any(|other| other.will_wake(&waker)) {
+            self.waiters.push(waker);
+        }
+    }
+}
+
+impl<W> WriteBehind<W>
+where
+    W: Send + Sync + 'static,
+    for<'a> &'a W: Write,
+{
+    pub(crate) fn new(target: W) -> WriteBehind<W> {
+        WriteBehind { target, order: Mutex::new(()), queue: Mutex::new(Queue::default()) }
+    }
+
+    pub(crate) fn target(&self) -> &W {
+        &self.target
+    }
+
+    pub(crate) fn into_target(self) -> W {
+        self.target
+    }
+
+    /// Accepts some of the bytes and returns how many.
+    ///
+    /// # Errors
+    /// That of an earlier write; that the runtime of `handle` has been shut down.
+    pub(crate) fn poll_write(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        handle: &Handle,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(coop::poll_proceed(cx));
+        let waker = cx.waker().clone();
+        let mut queue = self.queue.lock();
+        if let Some(error) = queue.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        let accepted = buf.len().min(LIMIT - queue.bytes.len());
+        if accepted == 0 {
+            queue.add_waiter(waker);
+            return Poll::Pending;
+        }
+        if queue.bytes.capacity() == 0 {
+            queue.bytes = mem::take(&mut queue.spare);
+        }
+        queue.bytes.extend_from_slice(&buf[..accepted]);
+        let must_start = !mem::replace(&mut queue.is_scheduled, true);
+        drop(queue);
+        if must_start {
+            if let Err(error) = self.start_drain(handle) {
+                if self.take_back() {
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(Ok(accepted))
+    }
+
+    fn start_drain(self: &Arc<Self>, handle: &Handle) -> io::Result<()> {
+        let this = self.clone();
+        let call = Call::start_mandatory(handle, move || {
+            this.drain();
+            Ok(())
+        })?;
+        // Detached: what it has to say is in the queue.
+        drop(call);
+        Ok(())
+    }
+
+    /// Drops bytes for which no call could be started. False: another thread has taken them.
+    fn take_back(&self) -> bool {
+        let mut queue = self.queue.lock();
+        let were_there = !queue.bytes.is_empty();
+        // There were no others before: a call would have been under way.
+        queue.bytes.clear();
+        queue.is_scheduled = false;
+        were_there
+    }
+
+    /// Waits until all bytes have been written, or could not be.
+    pub(crate) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.queue.lock().is_settled() {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        let mut queue = self.queue.lock();
+        if queue.is_settled() {
+            return Poll::Ready(());
+        }
+        queue.add_waiter(waker);
+        Poll::Pending
+    }
+
+    /// Waits until all bytes have been written.
+    ///
+    /// # Errors
+    /// The first that any write since the last report met.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_settled(cx));
+        Poll::Ready(self.take_error().map_or(Ok(()), Err))
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queue.lock().is_settled()
+    }
+
+    /// The first failure that nobody has been told of.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.queue.lock().error.take()
+    }
+
+    /// Writes everything that is there, on this thread, which may block.
+    ///
+    /// After a failure the bytes behind it are dropped: they would land in the wrong place.
+    pub(crate) fn drain(&self) {
+        let _order = self.order.lock();
+        loop {
+            let mut queue = self.queue.lock();
+            if queue.bytes.is_empty() {
+                queue.is_scheduled = false;
+                return;
+            }
+            let spare = mem::take(&mut queue.spare);
+            let mut bytes = mem::replace(&mut queue.bytes, spare);
+            queue.is_writing = true;
+            let waiters = mem::take(&mut queue.waiters);
+            drop(queue);
+            // There is room again, while these are being written.
+            waiters.into_iter().for_each(Waker::wake);
+
+            let mut target = &self.target;
+            let result = target.write_all(&bytes).and_then(|()| target.flush());
+
+            bytes.clear();
+            let mut queue = self.queue.lock();
+            queue.is_writing = false;
+            queue.spare = bytes;
+            if let Err(error) = result {
+                queue.bytes.clear();
+                queue.error.get_or_insert(error);
+            }
+            let waiters = mem::take(&mut queue.waiters);
+            drop(queue);
+            waiters.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl<W> fmt::Debug for WriteBehind<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.queue.lock();
+        f.debug_struct("WriteBehind")
+            .field("bytes", &queue.bytes.len())
+            .field("is_writing", &queue.is_writing)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! What is said about a task that is stuck in one poll.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::Config;
+use crate::panics::{contain, print_line};
+use crate::scheduler::Shared;
+use crate::task::{Id, Watched};
+
+/// What is called with every report, see [`Builder::on_blocked`](crate::Builder::on_blocked).
+pub(crate) type OnBlocked = Arc<dyn Fn(&BlockedTask) + Send + Sync>;
+
+/// A task that has been in one poll for too long, and keeps its worker from everything else.
+///
+/// It prints as the message that the default handler prints to stderr.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BlockedTask {
+    /// The index of the worker.
+    pub worker: usize,
+    /// The number of the task.
+    pub id: Id,
+    /// The name given by [`task::Builder`](crate::task::Builder), if there is one.
+    pub name: Option<Cow<'static, str>>,
+    /// The line that spawned the task.
+    pub spawned_at: &'static Location<'static>,
+    /// How long the poll has lasted so far, at least. Time in which the whole process was stopped,
+    /// or in which the thread was ready to run but had no core, is not counted.
+    pub duration: Duration,
+    /// Where the thread is at this moment, innermost call first. `None` where it could not be
+    /// found out; only Linux can.
+    pub stack: Option<String>,
+}
+
+impl fmt::Display for BlockedTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.duration.as_millis();
+        write!(f, "runtime: worker {} has been stuck for {ms} ms in task {}", self.worker, self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " ({name:?})")?;
+        }
+        write!(
+            f,
+            ", spawned at {}\n  help: move the blocking call to `runtime::spawn_blocking`, or call \
+             `runtime::task::yield_now().await` in the loop",
+            self.spawned_at
+        )?;
+        match &self.stack {
+            Some(stack) => write!(f, "\n  it is here:\n{}", stack.trim_end()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The environment variable that overrides the threshold: a number of milliseconds, 0 for never.
+const SWITCH: &str = "WINDLASS_BLOCKED";
+
+/// 100 ms in release builds. Debug builds are for finding things, and 20 ms find more.
+pub(crate) fn default_blocked_after() -> Duration {
+    Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 100 })
+}
+
+/// Says what the monitor has found, once for each poll.
+pub(super) struct Reports {
+    blocked_after: Duration,
+    on_blocked: Option<OnBlocked>,
+    /// How often each spawn site was reported; the default handler prints the first time.
+    by_site: HashMap<&'static Location<'static>, u64>,
+}
+
+impl Reports {
+    pub(super) fn new(config: &Config) -> Reports {
+        let switch = std::env::var(SWITCH).ok().and_then(|text| text.trim().parse().ok());
+        let blocked_after = match switch {
+            Some(0) => Duration::MAX,
+            Some(ms) => Duration::from_millis(ms),
+            None => config.blocked_after,
+        };
+        let on_blocked = config.on_blocked.clone();
+        Reports { blocked_after, on_blocked, by_site: HashMap::new() }
+    }
+
+    /// Whether a poll that has lasted so long is to be reported.
+    pub(super) fn is_due(&self, lasted: Duration) -> bool {
+        lasted >= self.blocked_after
+    }
+
+    pub(super) fn report(&mut self, shared: &Shared, worker: usize, poll: &Watched, lasted: Duration) {
+        let count = self.by_site.entry(poll.spawned_at).or_default();
+        *count += 1;
+        let is_first = *count == 1;
+        if self.on_blocked.is_none() && !is_first {
+            return;
+        }
+        let report = BlockedTask {
+            worker,
+            id: poll.task,
+            name: shared.name(poll.task),
+            spawned_at: poll.spawned_at,
+            duration: lasted,
+            stack: shared.remote(worker).stack(poll),
+        };
+        // The monitor is needed, whatever the handler does.
+        contain(|| match &self.on_blocked {
+            Some(on_blocked) => on_blocked(&report),
+            None => print_line(&report),
+        });
+    }
+}

@@ -1,0 +1,598 @@
+//! The scheduler: what the workers of one runtime share.
+//!
+//! Both modes are this one scheduler. A work-stealing runtime has `n` workers on threads of their
+//! own; a single-threaded one has one [`Worker`], which is lent to the thread that calls `block_on`.
+
+mod idle;
+mod queue;
+mod place;
+mod root;
+mod spare;
+mod worker;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+
+use crate::blocking::Pool;
+use crate::builder::{Config, UnhandledPanic};
+use crate::metrics::WorkerMetrics;
+use crate::panics::{contain, print_line};
+use crate::monitor::Monitor;
+use crate::park::{Parker, Poller};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::task::{
+    Birth, Header, Id, JoinHandle, OwnedTasks, Push, Runnable, Schedule, Slot, TaskRef, Watch,
+    new_task, panic_message,
+};
+use crate::threads::Threads;
+
+use queue::{Injector, QueueStealer};
+use spare::{Spares, WorkerThread};
+
+pub(crate) use idle::Idle;
+pub use place::block_in_place;
+pub(crate) use root::block_on;
+pub(crate) use worker::{Worker, is_worker, wake_all};
+
+/// How the tasks of a runtime are run.
+///
+/// It prints as, and parses from, `work-stealing` and `single-threaded`, so that a flag or a line of
+/// a configuration file can switch it.
+///
+/// # Examples
+/// ```
+/// use runtime::Scheduler;
+///
+/// let scheduler: Scheduler = "single-threaded".parse().unwrap();
+/// assert_eq!(scheduler, Scheduler::SingleThreaded);
+/// assert_eq!(Scheduler::WorkStealing.to_string(), "work-stealing");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scheduler {
+    /// Several worker threads, which take work from each other when they run out of it.
+    #[default]
+    WorkStealing,
+    /// One worker, on the thread that calls `block_on`. Spawned tasks make progress only while some
+    /// thread is in `block_on`.
+    SingleThreaded,
+}
+
+impl fmt::Display for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Scheduler::WorkStealing => "work-stealing",
+            Scheduler::SingleThreaded => "single-threaded",
+        })
+    }
+}
+
+impl FromStr for Scheduler {
+    type Err = ParseSchedulerError;
+
+    fn from_str(text: &str) -> Result<Scheduler, ParseSchedulerError> {
+        match text {
+            "work-stealing" => Ok(Scheduler::WorkStealing),
+            "single-threaded" => Ok(Scheduler::SingleThreaded),
+            other => Err(ParseSchedulerError { text: other.into() }),
+        }
+    }
+}
+
+/// The text is not the name of a [`Scheduler`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseSchedulerError {
+    text: String,
+}
+
+impl fmt::Display for ParseSchedulerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(f, "unknown scheduler {text:?}; it is `work-stealing` or `single-threaded`")
+    }
+}
+
+impl std::error::Error for ParseSchedulerError {}
+
+/// What the workers, the handles and the tasks of one runtime share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: timer::Clock,
+    pub(crate) net: net::Handle,
+    /// The timers of threads that have entered the runtime but drive none themselves; turned by the
+    /// worker that polls.
+    pub(crate) entered_timers: timer::Driver,
+    pub(crate) blocking: Arc<Pool>,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) monitor: Monitor,
+    /// The regular workers, then the spare ones.
+    remotes: Box<[CachePadded<Remote>]>,
+    injector: Injector,
+    idle: Idle,
+    owned: OwnedTasks,
+    poller: Arc<dyn Poller>,
+    /// The names of the live tasks that have one. Most have none, and should not pay for it.
+    names: Mutex<HashMap<Id, Cow<'static, str>>>,
+    /// Set once, when the runtime ends. `SeqCst`, like the counts of `idle`: it is set before the
+    /// workers are unparked, and a worker reads it after it has announced that it parks.
+    is_shut_down: AtomicBool,
+    /// Set once, when all workers have gone and the queues are being emptied. `SeqCst`, partner of
+    /// the fence between a push to the injector and the look at this flag.
+    is_finished: AtomicBool,
+    /// How many workers have left for good, of the regular ones.
+    workers_gone: AtomicUsize,
+    /// What happens in threads that are no worker: those in `block_on` that are not asleep, and
+    /// wake-ups that their threads have not seen yet. `SeqCst`: the last of all to fall asleep must
+    /// know it when the clock is paused.
+    awake_roots: AtomicUsize,
+    /// Held while a thread finds out whether a paused clock may jump, and lets it, so that two
+    /// cannot do so one after the other for the same moment of rest.
+    advancing: Mutex<()>,
+    /// The worker of a single-threaded runtime, while no thread runs it.
+    lent: Mutex<Lent>,
+    spares: Spares,
+}
+
+/// The worker of a single-threaded runtime, and who waits for it.
+#[derive(Default)]
+struct Lent {
+    worker: Option<Worker>,
+    /// The runtime has ended, and the worker with it.
+    is_gone: bool,
+    /// The threads in `block_on` that are not the worker; one of them takes over when it is free.
+    waiting: Vec<Arc<Parker>>,
+}
+
+/// The part of a worker that other threads reach.
+pub(crate) struct Remote {
+    pub(crate) parker: Arc<Parker>,
+    pub(crate) timers: timer::Driver,
+    /// The runnable that was woken last and runs next. See [`Worker::push`].
+    next: Slot,
+    stealer: QueueStealer,
+    pub(crate) watch: Watch,
+    pub(crate) metrics: WorkerMetrics,
+    /// Whether the worker is in `block_in_place`. Written by it, read by the monitor; relaxed.
+    is_in_place: AtomicBool,
+    /// Whether a thread runs the worker; always so for regular ones. Written by whoever starts or
+    /// ends a spare one, read by the monitor; relaxed.
+    is_enlisted: AtomicBool,
+    /// The thread that is the worker now.
+    thread: Mutex<Option<WorkerThread>>,
+}
+
+impl Shared {
+    /// The shared part and its workers, which do not run yet.
+    pub(crate) fn new(
+        config: Config,
+        clock: timer::Clock,
+        net: net::Handle,
+        poller: Arc<dyn Poller>,
+    ) -> (Arc<Shared>, Vec<Worker>) {
+        let regular = config.workers;
+        let count = regular + spare::capacity(&config);
+        let queues: Vec<_> = (0..count).map(|_| queue::LocalQueue::new()).collect();
+        let remote = |queue: &queue::LocalQueue| {
+            let parker = Arc::new(Parker::new(Some(poller.clone())));
+            CachePadded::new(Remote {
+                timers: timers_of(&clock, &parker),
+                parker,
+                next: Slot::new(),
+                stealer: queue.stealer(),
+                watch: Watch::new(),
+                metrics: WorkerMetrics::default(),
+                is_in_place: AtomicBool::new(false),
+                is_enlisted: AtomicBool::new(true),
+                thread: Mutex::new(None),
+            })
+        };
+        let remotes: Box<[_]> = queues.iter().map(remote).collect();
+        let entered_timers = {
+            let poller = poller.clone();
+            let unpark: Box<dyn Fn() + Send + Sync> = Box::new(move || poller.unpark());
+            let budget = crate::coop::poll_proceed;
+            timer::Driver::new(&clock, timer::Hooks { unpark, budget })
+        };
+        let shared = Arc::new(Shared {
+            blocking: Pool::new(&config),
+            threads: Threads::new(),
+            monitor: Monitor::new(),
+            config,
+            clock,
+            net,
+            entered_timers,
+            remotes,
+            injector: Injector::new(),
+            idle: Idle::new(regular),
+            owned: OwnedTasks::new(count),
+            poller,
+            names: Mutex::new(HashMap::new()),
+            is_shut_down: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
+            workers_gone: AtomicUsize::new(0),
+            advancing: Mutex::new(()),
+            awake_roots: AtomicUsize::new(0),
+            lent: Mutex::new(Lent::default()),
+            spares: Spares::default(),
+        });
+        let worker = |(index, queue)| Worker::new(shared.clone(), index, queue);
+        let mut workers: Vec<_> = queues.into_iter().enumerate().map(worker).collect();
+        shared.keep_spares(workers.split_off(regular));
+        (shared, workers)
+    }
+
+    pub(crate) fn spawn<F>(
+        self: &Arc<Shared>,
+        future: F,
+        name: Option<Cow<'static, str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (join, refused) = self.try_spawn(future, name, spawned_at);
+        if let Some(task) = refused {
+            task.shut_down();
+        }
+        join
+    }
+
+    /// Spawns a task; if the runtime has been shut down, gives it back, for the caller to drop.
+    /// Runs no foreign code.
+    #[inline]
+    pub(crate) fn try_spawn<F>(
+        self: &Arc<Shared>,
+        future: F,
+        name: Option<Cow<'static, str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> (JoinHandle<F::Output>, Option<TaskRef>)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let id = Id::next();
+        let worker = worker::index_in(self);
+        let shard = worker.unwrap_or(id.as_u64() as usize % self.remotes.len());
+        let birth = self.birth(id, name, spawned_at, shard);
+        let (task, runnable, join) = new_task(future, self.clone(), birth);
+        match (self.owned.bind(task), worker) {
+            (Err(refused), _) => return (join, Some(refused)),
+            (Ok(()), Some(_)) => worker::push_here(runnable, Push::Woken),
+            (Ok(()), None) => self.inject(runnable),
+        }
+        (join, None)
+    }
+
+    /// The facts about a new task; remembers its name.
+    pub(crate) fn birth(
+        &self,
+        id: Id,
+        name: Option<Cow<'static, str>>,
+        spawned_at: &'static Location<'static>,
+        shard: usize,
+    ) -> Birth {
+        let is_named = name.is_some();
+        if let Some(name) = name {
+            self.names.lock().insert(id, name);
+        }
+        Birth { id, spawned_at, shard: shard as u32, is_named }
+    }
+
+    pub(crate) fn forget_name(&self, task: &Header) {
+        if task.is_named() {
+            self.names.lock().remove(&task.id());
+        }
+    }
+
+    pub(crate) fn name(&self, id: Id) -> Option<Cow<'static, str>> {
+        self.names.lock().get(&id).cloned()
+    }
+
+    /// Queues a runnable from a thread that is not a worker of this runtime.
+    fn inject(&self, runnable: Runnable) {
+        self.injector.push(runnable);
+        self.notify();
+        // A runnable holds its task, and the task this scheduler: one that nobody takes out any
+        // more would keep both for ever. `finish_shutdown` sets the flag before it drains.
+        if self.is_finished.load(Ordering::SeqCst) {
+            self.drain();
+        }
+    }
+
+    /// Wakes a parked worker if one is needed for work that was pushed just now.
+    #[inline]
+    fn notify(&self) {
+        if let Some(worker) = self.idle.worker_to_notify() {
+            self.remotes[worker].parker.unpark();
+        }
+    }
+
+    /// Whether some queue that everybody takes from holds work. `next` slots do not count: each is
+    /// run by its own worker.
+    fn has_visible_work(&self) -> bool {
+        let is_queued = |remote: &CachePadded<Remote>| !remote.stealer.is_empty();
+        !self.injector.is_empty() || self.remotes_in_use().iter().any(is_queued)
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.is_shut_down.load(Ordering::SeqCst)
+    }
+
+    /// Refuses new tasks and makes every worker leave its loop.
+    pub(crate) fn begin_shutdown(&self) {
+        self.is_shut_down.store(true, Ordering::SeqCst);
+        for shard in 0..self.remotes.len() {
+            self.owned.close(shard);
+        }
+        self.unpark_all();
+    }
+
+    fn unpark_all(&self) {
+        for remote in &self.remotes {
+            remote.parker.unpark();
+        }
+        self.monitor.look_now();
+    }
+
+    /// A regular worker's thread leaves for good. The last one ends what the workers drove.
+    pub(crate) fn worker_has_gone(&self) {
+        if self.workers_gone.fetch_add(1, Ordering::SeqCst) + 1 == self.config.workers {
+            self.finish_shutdown();
+        }
+    }
+
+    fn drain(&self) {
+        while let Some(runnable) = self.injector.pop() {
+            drop(runnable);
+        }
+        for remote in &self.remotes {
+            drop(remote.next.take());
+            while let Some(runnable) = remote.stealer.steal() {
+                drop(runnable);
+            }
+        }
+    }
+
+    /// Drops what the workers have left, after they have gone; may be called again. The runtime is
+    /// entered here.
+    pub(crate) fn finish_shutdown(&self) {
+        self.is_finished.store(true, Ordering::SeqCst);
+        for shard in 0..self.remotes.len() {
+            self.owned.close_and_shut_down(shard);
+        }
+        let mut wakers = Vec::new();
+        for remote in &self.remotes {
+            remote.timers.close(&mut wakers);
+        }
+        self.entered_timers.close(&mut wakers);
+        self.poller.shut_down(&mut wakers);
+        wake_all(&mut wakers);
+        self.drain();
+        self.drop_spares();
+    }
+
+    /// Takes the worker of a single-threaded runtime, if it is free. If it is not, `parker` is
+    /// unparked when it becomes so, until [`Shared::stop_waiting`].
+    pub(crate) fn claim_worker(&self, parker: &Arc<Parker>) -> Option<Worker> {
+        let mut lent = self.lent.lock();
+        let worker = lent.worker.take();
+        if worker.is_none() && !lent.waiting.iter().any(|other| Arc::ptr_eq(other, parker)) {
+            lent.waiting.push(parker.clone());
+        }
+        worker
+    }
+
+    /// Whether a thread in `block_on` that drives its future alone should become the worker.
+    fn is_worker_free(&self) -> bool {
+        self.config.scheduler == Scheduler::SingleThreaded
+            && !self.is_shut_down()
+            && self.lent.lock().worker.is_some()
+    }
+
+    pub(crate) fn stop_waiting(&self, parker: &Arc<Parker>) {
+        self.lent.lock().waiting.retain(|other| !Arc::ptr_eq(other, parker));
+    }
+
+    /// Leaves the worker to whoever claims it next. After the end of the runtime its tasks are
+    /// dropped here instead; this thread has entered the runtime.
+    pub(crate) fn take_back(&self, worker: Worker) {
+        let is_shut_down = self.is_shut_down();
+        if is_shut_down {
+            worker.shut_down();
+        }
+        let mut lent = self.lent.lock();
+        debug_assert!(lent.worker.is_none(), "there is one worker");
+        let dropped = match is_shut_down {
+            true => Some(worker),
+            false => {
+                lent.worker = Some(worker);
+                None
+            }
+        };
+        lent.is_gone = is_shut_down;
+        for parker in &lent.waiting {
+            parker.unpark();
+        }
+        drop(lent);
+        if dropped.is_some() {
+            self.finish_shutdown();
+        }
+    }
+
+    /// Whether the worker of a single-threaded runtime has ended with it.
+    pub(crate) fn is_worker_gone(&self) -> bool {
+        self.lent.lock().is_gone
+    }
+
+    /// Whether nothing at all happens: all workers and all other threads in `block_on` are asleep,
+    /// and no blocking call is under way. Then a paused clock may jump.
+    fn is_quiet(&self) -> bool {
+        self.idle.all_parked()
+            && self.awake_roots.load(Ordering::SeqCst) == 0
+            && !self.has_visible_work()
+            && self.blocking.is_quiet()
+    }
+
+    /// Lets the paused clock jump to the next timer, if nothing else can happen before that. The
+    /// caller counts as asleep already; if the clock has jumped, `wake_up` counts it as awake again
+    /// before anybody else can think that all is quiet. True: it has been called.
+    ///
+    /// A worker also looks at the I/O driver before. A thread that is none must not hold that, not
+    /// even for a moment: the last worker that goes to sleep would find it taken.
+    fn advance_if_quiet(&self, is_worker: bool, wake_up: impl FnOnce()) -> bool {
+        if !self.clock.is_paused() {
+            return false;
+        }
+        // Wakers run under this lock. None of them can get here again: a thread that parks is in
+        // `block_on` or a worker, and neither may be nested.
+        let _advancing = self.advancing.lock();
+        if !self.is_quiet() {
+            return false;
+        }
+        let mut wakers = Vec::new();
+        if is_worker {
+            let look = || Some(std::time::Duration::ZERO);
+            self.poller.try_turn(&mut || true, &look, &mut wakers);
+        }
+        let mut has_changed = !wakers.is_empty();
+        wake_all(&mut wakers);
+        if !has_changed {
+            contain(|| has_changed = self.clock.advance_to_next());
+        }
+        if has_changed {
+            wake_up();
+        }
+        has_changed
+    }
+
+    /// Something has ended that kept a paused clock from jumping: somebody must look again.
+    pub(crate) fn look_again_if_paused(&self) {
+        if self.clock.is_paused() {
+            self.unpark_all();
+        }
+    }
+
+    /// How many workers there are, without the spare ones.
+    pub(crate) fn workers(&self) -> usize {
+        self.config.workers
+    }
+
+    /// How many workers there may be, with the spare ones.
+    pub(crate) fn capacity(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// Whether all workers are parked.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.all_parked()
+    }
+
+    /// The polls of all workers so far.
+    pub(crate) fn polls(&self) -> u64 {
+        self.remotes.iter().map(|remote| remote.watch.polls()).sum()
+    }
+
+    pub(crate) fn remote(&self, worker: usize) -> &Remote {
+        &self.remotes[worker]
+    }
+
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.owned.len()
+    }
+
+    pub(crate) fn injected(&self) -> usize {
+        self.injector.len()
+    }
+
+    pub(crate) fn queued(&self, worker: usize) -> usize {
+        let remote = &self.remotes[worker];
+        remote.stealer.len() + usize::from(!remote.next.is_empty())
+    }
+
+    pub(crate) fn parked(&self) -> usize {
+        self.idle.parked()
+    }
+
+    /// Says what became of a panic that nobody waits for, and acts on it.
+    pub(crate) fn report_panic(&self, task: &Header, payload: &(dyn Any + Send)) {
+        match self.config.unhandled_panic {
+            UnhandledPanic::Ignore => return,
+            UnhandledPanic::Report | UnhandledPanic::ShutDown => {}
+        }
+        let (id, at) = (task.id(), task.spawned_at());
+        let name = match self.name(id) {
+            Some(name) => format!(" ({name:?})"),
+            None => String::new(),
+        };
+        let message = panic_message(payload).unwrap_or("(the panic has no text)");
+        print_line(format_args!(
+            "runtime: task {id}{name}, spawned at {at}, panicked and nobody waits for its result: \
+             {message}\n  help: await its `JoinHandle`, or choose with `Builder::unhandled_panic`"
+        ));
+        if self.config.unhandled_panic == UnhandledPanic::ShutDown {
+            self.begin_shutdown();
+        }
+    }
+}
+
+/// The timers of a thread that parks on `parker`.
+fn timers_of(clock: &timer::Clock, parker: &Arc<Parker>) -> timer::Driver {
+    let parker = parker.clone();
+    let unpark: Box<dyn Fn() + Send + Sync> = Box::new(move || parker.unpark());
+    timer::Driver::new(clock, timer::Hooks { unpark, budget: crate::coop::poll_proceed })
+}
+
+/// Where a runnable goes that was woken on this thread.
+pub(crate) enum Place {
+    /// To the worker that this thread is.
+    Here,
+    Injector(Arc<Shared>),
+}
+
+impl Schedule for Arc<Shared> {
+    type Place = Place;
+
+    #[inline]
+    fn place(&self) -> Place {
+        if worker::index_in(self).is_some() { Place::Here } else { Place::Injector(self.clone()) }
+    }
+
+    #[inline]
+    fn schedule(place: Place, runnable: Runnable, push: Push) {
+        match place {
+            Place::Here => worker::push_here(runnable, push),
+            Place::Injector(shared) => shared.inject(runnable),
+        }
+    }
+
+    fn release(&self, task: &TaskRef) -> Option<TaskRef> {
+        self.forget_name(task.header());
+        self.owned.remove(task)
+    }
+
+    fn is_shut_down(&self) -> bool {
+        Shared::is_shut_down(self)
+    }
+
+    fn unhandled_panic(&self, task: &Header, payload: &(dyn Any + Send)) {
+        self.report_panic(task, payload);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("scheduler", &self.config.scheduler)
+            .field("workers", &self.workers())
+            .finish_non_exhaustive()
+    }
+}

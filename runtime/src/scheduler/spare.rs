@@ -1,0 +1,264 @@
+//! Relieving a worker that is stuck, and the spare workers for when all are.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use super::{Remote, Scheduler, Shared, Worker, wake_all};
+use crate::builder::Config;
+use crate::handle::{AsyncGuard, Handle};
+use crate::park::Unparker;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::task::{LocalTasks, Watched, with_local_tasks};
+
+/// How many spare workers can exist: as many as the configuration allows beside stuck ones, and one
+/// for each worker that can be in `block_in_place`.
+pub(super) fn capacity(config: &Config) -> usize {
+    match config.scheduler {
+        Scheduler::WorkStealing => config.spare_workers + config.workers,
+        Scheduler::SingleThreaded => 0,
+    }
+}
+
+/// The workers that no thread runs yet, or any more.
+#[derive(Default)]
+pub(super) struct Spares {
+    idle: Mutex<Vec<Worker>>,
+    /// How many spare workers run. Written before a spare one is counted as running in `idle`, and
+    /// `SeqCst`: a worker that goes to sleep looks at the spare ones' queues if it sees this, and
+    /// if it does not, the spare one's pushes see that it sleeps.
+    enlisted: AtomicUsize,
+    /// How many workers are in `block_in_place`. Relaxed, a limit only.
+    in_place: AtomicUsize,
+    /// Whether the spare workers are to leave when they have nothing to do. Relaxed, a hint that
+    /// comes with an unpark.
+    may_retire: AtomicBool,
+}
+
+/// What the monitor must know of the thread that runs a worker.
+pub(super) struct WorkerThread {
+    #[cfg(target_os = "linux")]
+    id: crate::stack::Thread,
+}
+
+impl Remote {
+    /// This thread runs the worker from now on.
+    pub(super) fn set_thread(&self) {
+        *self.thread.lock() = Some(WorkerThread {
+            #[cfg(target_os = "linux")]
+            id: crate::stack::Thread::current(),
+        });
+    }
+
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.is_in_place.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_enlisted(&self) -> bool {
+        self.is_enlisted.load(Ordering::Relaxed)
+    }
+
+    /// The stack of the thread, if it still is in `poll`.
+    pub(crate) fn stack(&self, poll: &Watched) -> Option<String> {
+        #[cfg(target_os = "linux")]
+        {
+            let thread = self.thread.lock();
+            let stack = crate::stack::capture(&thread.as_ref()?.id)?;
+            (self.watch.read().as_ref() == Some(poll)).then(|| stack.to_string())
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = poll;
+            None
+        }
+    }
+
+    /// How long the thread has been ready to run without a core, since it exists.
+    pub(crate) fn time_queued(&self) -> Option<Duration> {
+        #[cfg(target_os = "linux")]
+        {
+            let tid = self.thread.lock().as_ref()?.id.tid();
+            // See "schedstat" in the kernel's Documentation/scheduler/sched-stats.rst: time on a
+            // core, time waiting for one, both in nanoseconds.
+            let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).ok()?;
+            let waited = text.split_whitespace().nth(1)?.parse().ok()?;
+            Some(Duration::from_nanos(waited))
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
+    /// The page faults of the thread, minor and major, since it exists.
+    pub(crate) fn page_faults(&self) -> Option<(u64, u64)> {
+        #[cfg(target_os = "linux")]
+        {
+            let tid = self.thread.lock().as_ref()?.id.tid();
+            let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
+            // The name of the thread, in brackets, may contain anything.
+            let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+            let minor = fields.nth(7)?.parse().ok()?;
+            let major = fields.nth(1)?.parse().ok()?;
+            Some((minor, major))
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+}
+
+impl Shared {
+    /// Does what a slow worker does not: gives its `next` runnable away, turns its timers, and wakes
+    /// a peer if there is work, or if nobody waits for I/O. A peer that finds nothing to run takes
+    /// the I/O driver on its way to sleep, so nothing else needs to be handed over.
+    pub(crate) fn relieve(&self, index: usize) {
+        if self.config.scheduler == Scheduler::SingleThreaded {
+            return;
+        }
+        let remote = &self.remotes[index];
+        if let Some(next) = remote.next.take() {
+            self.injector.push(next);
+        }
+        if remote.timers.next_deadline().is_some() {
+            let mut wakers = Vec::new();
+            remote.timers.turn(self.clock.now(), &mut wakers);
+            wake_all(&mut wakers);
+        }
+        if self.has_visible_work() || !self.is_polled() {
+            self.notify();
+        }
+    }
+
+    /// Whether a worker waits for I/O.
+    pub(super) fn is_polled(&self) -> bool {
+        self.remotes_in_use().iter().any(|remote| remote.parker.is_polling())
+    }
+
+    /// The remotes of all workers that run, or may run.
+    #[inline]
+    pub(super) fn remotes_in_use(&self) -> &[CachePadded<Remote>] {
+        match self.spares.enlisted.load(Ordering::SeqCst) {
+            0 => &self.remotes[..self.config.workers],
+            _ => &self.remotes,
+        }
+    }
+
+    pub(super) fn keep_spares(&self, workers: Vec<Worker>) {
+        for worker in &workers {
+            worker.remote().is_enlisted.store(false, Ordering::Relaxed);
+        }
+        self.spares.idle.lock().extend(workers);
+    }
+
+    /// Drops the workers that hold on to this runtime.
+    pub(super) fn drop_spares(&self) {
+        let workers = std::mem::take(&mut *self.spares.idle.lock());
+        drop(workers);
+    }
+
+    /// Gives a regular worker its thread; in a single-threaded runtime, leaves it to `block_on`.
+    pub(crate) fn add_worker(self: &Arc<Shared>, worker: Worker) -> io::Result<()> {
+        match self.config.scheduler {
+            Scheduler::SingleThreaded => {
+                self.take_back(worker);
+                Ok(())
+            }
+            Scheduler::WorkStealing => self.start_worker(worker),
+        }
+    }
+
+    fn start_worker(self: &Arc<Shared>, worker: Worker) -> io::Result<()> {
+        let name = format!("{}-worker-{}", self.config.thread_name, worker.index());
+        let shared = self.clone();
+        self.threads.start(&self.config, name, move || {
+            let config = &shared.config;
+            config.run_hooked(|| run_worker(&shared, worker));
+        })
+    }
+
+    /// Starts a spare worker, if nobody is parked who could do, and one more is allowed.
+    pub(crate) fn start_spare(self: &Arc<Shared>) -> bool {
+        if self.idle.parked() > 0 || self.is_shut_down() {
+            return false;
+        }
+        let mut idle = self.spares.idle.lock();
+        let in_place = self.spares.in_place.load(Ordering::Relaxed);
+        if self.spares.enlisted.load(Ordering::SeqCst) >= self.config.spare_workers + in_place {
+            return false;
+        }
+        let Some(worker) = idle.pop() else { return false };
+        self.spares.may_retire.store(false, Ordering::Relaxed);
+        self.spares.enlisted.fetch_add(1, Ordering::SeqCst);
+        self.idle.enlist();
+        drop(idle);
+        let index = worker.index();
+        worker.remote().is_enlisted.store(true, Ordering::Relaxed);
+        let has_started = self.start_worker(worker).is_ok();
+        if !has_started {
+            // The system refuses a thread; there is nothing else to be done about stuck workers.
+            let _ = self.discharge(index, false);
+        }
+        has_started
+    }
+
+    /// A spare worker does not run any more. True: nobody searches.
+    #[must_use]
+    pub(super) fn discharge(&self, index: usize, is_searching: bool) -> bool {
+        self.remotes[index].is_enlisted.store(false, Ordering::Relaxed);
+        let nobody_searches = self.idle.retire(is_searching);
+        self.spares.enlisted.fetch_sub(1, Ordering::SeqCst);
+        nobody_searches
+    }
+
+    /// Lets the spare workers leave.
+    pub(crate) fn retire_spares(&self) {
+        if self.spares.enlisted.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        self.spares.may_retire.store(true, Ordering::Relaxed);
+        for remote in &self.remotes[self.config.workers..] {
+            if remote.is_enlisted() {
+                remote.parker.unpark();
+            }
+        }
+    }
+
+    /// Whether the spare worker that asks may leave now.
+    pub(super) fn may_retire(&self) -> bool {
+        self.spares.may_retire.load(Ordering::Relaxed)
+            && self.spares.in_place.load(Ordering::Relaxed) == 0
+            && !with_local_tasks(|tasks| tasks.is_some_and(LocalTasks::has_live_tasks))
+    }
+
+    /// Counts a worker into `block_in_place`, or out of it.
+    pub(super) fn set_in_place(&self, index: usize, is_in_place: bool) {
+        self.remotes[index].is_in_place.store(is_in_place, Ordering::Relaxed);
+        if is_in_place {
+            self.spares.in_place.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.spares.in_place.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The life of a worker's thread.
+fn run_worker(shared: &Arc<Shared>, worker: Worker) {
+    let handle = Handle::new(shared.clone());
+    let _async = AsyncGuard::enter("a worker");
+    let _entered = handle.enter();
+    let unparker = Unparker::new(worker.remote().parker.clone(), None);
+    let local = LocalTasks::enter(shared.clone(), unparker);
+    let (worker, ()) = worker.run_as_current(|worker| {
+        worker.run_until_told_to_leave();
+        drop(local);
+        // The futures that were dropped just now may have woken others.
+        worker.hand_over();
+    });
+    if !worker.is_spare() {
+        drop(worker);
+        shared.worker_has_gone();
+    } else if !shared.is_shut_down() {
+        shared.keep_spares(vec![worker]);
+    }
+}

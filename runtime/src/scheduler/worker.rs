@@ -1,0 +1,484 @@
+//! A worker: takes runnables from its queue, then from the others', then sleeps.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::queue::LocalQueue;
+use super::root::Root;
+use super::{Remote, Shared};
+use crate::coop;
+use crate::metrics::add;
+use crate::panics::contain;
+use crate::task::{LocalTasks, Push, Runnable, with_local_tasks};
+
+/// How long a busy worker may go without a look at I/O, timers and the injector.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+/// How many polls at most may pass between two readings of the clock. The reading costs about as
+/// much as a small poll, so it is not done for each; 64 small polls take a few microseconds.
+const MAX_POLLS_PER_READING: u32 = 64;
+
+/// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
+/// tasks that wake each other would otherwise keep everybody else waiting for ever.
+const MAX_NEXT_IN_A_ROW: u32 = 3;
+
+/// What a thread that runs tasks works on. It stays with its thread, except in a single-threaded
+/// runtime, where it is lent to one thread in `block_on` after another.
+pub(crate) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    index: usize,
+    queue: LocalQueue,
+    random: Cell<u64>,
+    /// Whether `idle` counts this worker as searching.
+    is_searching: Cell<bool>,
+    next_in_a_row: Cell<u32>,
+    is_local_turn: Cell<bool>,
+    /// Polls until the clock is read again, and how many that were to begin with.
+    polls_left: Cell<u32>,
+    polls_per_reading: Cell<u32>,
+    last_look: Cell<std::time::Instant>,
+    /// Collects wakers while locks are held; kept for its memory.
+    wakers: RefCell<Vec<Waker>>,
+}
+
+thread_local! {
+    /// The worker that this thread is, as long as it is one.
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` with this thread's worker, if it is one. `f` runs no foreign code.
+#[inline]
+pub(super) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    let mut f = Some(f);
+    let result = WORKER.try_with(|worker| {
+        let f = f.take().expect("it is called once");
+        match worker.try_borrow() {
+            Ok(worker) => f(worker.as_deref()),
+            Err(_) => f(None),
+        }
+    });
+    match result {
+        Ok(result) => result,
+        Err(_) => f.take().expect("`try_with` has not called it")(None),
+    }
+}
+
+/// The index of this thread's worker, if it is one of `shared`'s.
+#[inline]
+pub(super) fn index_in(shared: &Arc<Shared>) -> Option<usize> {
+    with_current(|worker| {
+        let worker = worker?;
+        Arc::ptr_eq(&worker.shared, shared).then_some(worker.index)
+    })
+}
+
+/// Pushes to this thread's worker; `Shared::place` has found that it is one.
+#[inline]
+pub(super) fn push_here(runnable: Runnable, push: Push) {
+    with_current(|worker| worker.expect("this thread is a worker").push(runnable, push));
+}
+
+/// The index of the worker that this thread is, of whatever runtime.
+pub(crate) fn is_worker() -> Option<usize> {
+    with_current(|worker| worker.map(|worker| worker.index))
+}
+
+/// Wakes every one of `wakers`. A waker that panics, which only a foreign one does, harms no other.
+pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
+    for waker in wakers.drain(..) {
+        contain(|| waker.wake());
+    }
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Worker {
+        // Any seed will do, zero too: `random` steps before it mixes.
+        let random = shared.config.seed.wrapping_add(index as u64);
+        Worker {
+            shared,
+            index,
+            queue,
+            random: Cell::new(random),
+            is_searching: Cell::new(false),
+            next_in_a_row: Cell::new(0),
+            is_local_turn: Cell::new(false),
+            polls_left: Cell::new(0),
+            polls_per_reading: Cell::new(1),
+            last_look: Cell::new(timer::real_now()),
+            wakers: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Makes this thread the worker, runs `f` as such, and gives the worker back.
+    ///
+    /// It may be inside another worker of another runtime: one that is dropped in a task, say.
+    pub(crate) fn run_as_current<R>(self, f: impl FnOnce(&Worker) -> R) -> (Worker, R) {
+        /// Makes the outer worker current again. If `f` unwinds, the inner one goes back to its
+        /// runtime.
+        struct Leave {
+            outer: Option<Rc<Worker>>,
+            inner: Option<Rc<Worker>>,
+        }
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                let _ = WORKER.try_with(|worker| worker.replace(self.outer.take()));
+                if let Some(worker) = self.inner.take().and_then(Rc::into_inner) {
+                    worker.end();
+                    worker.give_back();
+                }
+            }
+        }
+        let _timers = if self.is_spare() {
+            // Nobody would turn a wheel of its own when it has retired.
+            self.shared.entered_timers.handle().enter()
+        } else {
+            self.remote().timers.handle().enter_as_owner()
+        };
+        let worker = Rc::new(self);
+        let current = Some(worker.clone());
+        // In the destructor of a thread-local this thread cannot become a worker, and what is
+        // woken meanwhile goes through the injector.
+        let outer = WORKER.try_with(|worker| worker.replace(current)).ok().flatten();
+        let mut leave = Leave { outer, inner: Some(worker) };
+        let worker = leave.inner.as_deref().expect("set above");
+        worker.begin();
+        let result = f(worker);
+        worker.end();
+        let worker = leave.inner.take().expect("set above");
+        drop(leave);
+        (Rc::into_inner(worker).expect("no other reference outlives a call"), result)
+    }
+
+    /// Leaves the worker of a single-threaded runtime to the next thread in `block_on`.
+    pub(super) fn give_back(self) {
+        let shared = self.shared.clone();
+        shared.take_back(self);
+    }
+
+    fn begin(&self) {
+        self.remote().set_thread();
+        // A spare worker counts as running from the moment that it was decided to start it.
+        let is_searching = !self.is_spare() && self.shared.idle.unpark(self.index);
+        self.is_searching.set(is_searching);
+        self.shared.monitor.wake();
+        self.last_look.set(timer::real_now());
+        self.polls_left.set(0);
+    }
+
+    fn end(&self) {
+        let is_searching = self.is_searching.replace(false);
+        let nobody_searches = if self.is_spare() {
+            self.hand_over();
+            self.shared.discharge(self.index, is_searching)
+        } else {
+            self.shared.idle.park(self.index, is_searching)
+        };
+        // What this worker leaves, or has not seen, is for another one; and a spare worker may have
+        // been the one that waited for I/O.
+        let leaves_the_poller = self.is_spare() && !self.shared.is_polled();
+        if leaves_the_poller || nobody_searches && self.shared.has_visible_work() {
+            self.shared.notify();
+        }
+    }
+
+    pub(super) fn is_spare(&self) -> bool {
+        self.index >= self.shared.workers()
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The life of a worker with a thread of its own.
+    pub(super) fn run_until_told_to_leave(&self) {
+        self.run(None);
+        if self.shared.is_shut_down() {
+            self.shut_down();
+        }
+    }
+
+    /// Leaves everything that is queued here to the others.
+    pub(super) fn hand_over(&self) {
+        while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
+            self.shared.injector.push(runnable);
+        }
+    }
+
+    /// Runs tasks until `root` is done, or, without one, until the runtime shuts down.
+    /// True: `root` is done.
+    pub(super) fn run(&self, mut root: Option<&mut dyn Root>) -> bool {
+        loop {
+            if self.shared.is_shut_down() || self.is_spare() && self.shared.may_retire() {
+                return false;
+            }
+            if let Some(root) = &mut root {
+                if root.poll_if_woken() {
+                    return true;
+                }
+            }
+            self.look_if_due();
+            if let Some(runnable) = self.take() {
+                self.poll(runnable);
+            } else if !root.as_ref().is_some_and(|root| root.is_woken()) {
+                self.park();
+            }
+        }
+    }
+
+    /// The next runnable from here or from elsewhere.
+    fn take(&self) -> Option<Runnable> {
+        if let Some(runnable) = self.take_own() {
+            return Some(runnable);
+        }
+        if let Some(runnable) = self.take_injected() {
+            return Some(runnable);
+        }
+        self.steal()
+    }
+
+    /// Takes a batch from the injector to the queue, and one of it. A peer that went to sleep
+    /// meanwhile saw neither, so it may have to be woken for the rest.
+    fn take_injected(&self) -> Option<Runnable> {
+        let runnable = self.shared.injector.pop_into(&self.queue)?;
+        if !self.queue.is_empty() {
+            self.shared.notify();
+        }
+        Some(runnable)
+    }
+
+    fn take_own(&self) -> Option<Runnable> {
+        let in_a_row = self.next_in_a_row.get();
+        if in_a_row < MAX_NEXT_IN_A_ROW {
+            if let Some(runnable) = self.remote().next.take() {
+                self.next_in_a_row.set(in_a_row + 1);
+                return Some(runnable);
+            }
+        }
+        self.next_in_a_row.set(0);
+        // Tasks that may not leave this thread take turns with those that may.
+        let queued = || self.queue.pop();
+        let local = || with_local_tasks(|tasks| tasks?.take());
+        let is_local_turn = !self.is_local_turn.get();
+        self.is_local_turn.set(is_local_turn);
+        let found = if is_local_turn { local().or_else(queued) } else { queued().or_else(local) };
+        found.or_else(|| self.remote().next.take())
+    }
+
+    /// Takes half of the queue of another worker, beginning at a random one.
+    fn steal(&self) -> Option<Runnable> {
+        let remotes = self.shared.remotes_in_use();
+        let workers = remotes.len();
+        if workers == 1 {
+            return None;
+        }
+        if !self.is_searching.get() {
+            if !self.shared.idle.begin_search() {
+                return None;
+            }
+            self.is_searching.set(true);
+        }
+        let start = self.next_random() as usize % workers;
+        for offset in 0..workers {
+            let victim = (start + offset) % workers;
+            if victim == self.index {
+                continue;
+            }
+            if let Some(runnable) = remotes[victim].stealer.steal_into(&self.queue) {
+                add(&self.remote().metrics.steals, 1);
+                return Some(runnable);
+            }
+        }
+        self.shared.injector.pop_into(&self.queue)
+    }
+
+    fn poll(&self, runnable: Runnable) {
+        self.stop_searching();
+        let watch = &self.remote().watch;
+        if runnable.header().is_suspect() {
+            self.prepare_for_slow_poll();
+        }
+        // A task contains its own panics. Should anything else in there panic, such as a hook, one
+        // task is lost, but not the worker.
+        contain(|| coop::with_budget(|| runnable.run(watch)));
+        if watch.last_was_slow() {
+            // However many polls were to pass before the next look: now.
+            self.polls_per_reading.set(1);
+            self.polls_left.set(0);
+        }
+    }
+
+    /// The next poll may take long: see to it that the others can do without this worker. This is
+    /// what the monitor would do some milliseconds later.
+    #[cold]
+    fn prepare_for_slow_poll(&self) {
+        self.polls_per_reading.set(1);
+        self.polls_left.set(0);
+        if let Some(next) = self.remote().next.take() {
+            self.queue.push(next);
+        }
+        if !self.queue.is_empty() || !self.shared.is_polled() {
+            self.shared.notify();
+        }
+    }
+
+    /// Work was found, or is not wanted. If nobody else looks for more and there is more, somebody should.
+    pub(super) fn stop_searching(&self) {
+        if self.is_searching.replace(false)
+            && self.shared.idle.end_search()
+            && self.shared.has_visible_work()
+        {
+            self.shared.notify();
+        }
+    }
+
+    /// Queues a runnable of this worker.
+    ///
+    /// One that was woken goes to the `next` slot: it likely shares data with the task that woke it,
+    /// and runs right after it. What was in the slot moves to the queue, where others see it; only
+    /// then is there more work than this worker is about to do, and a peer is woken.
+    pub(super) fn push(&self, runnable: Runnable, push: Push) {
+        if self.remote().is_in_place() {
+            return self.shared.inject(runnable);
+        }
+        let remote = self.remote();
+        let is_more = match push {
+            Push::Woken => match remote.next.replace(runnable) {
+                None => !self.queue.is_empty(),
+                Some(previous) => {
+                    self.queue.push(previous);
+                    true
+                }
+            },
+            Push::WokenWhileRunning => {
+                let is_more = !self.queue.is_empty() || !remote.next.is_empty();
+                self.queue.push(runnable);
+                is_more
+            }
+        };
+        if is_more {
+            self.shared.notify();
+        }
+    }
+
+    /// Looks at what tasks do not show: I/O, timers, the injector. A busy worker does so every
+    /// [`LOOK_EVERY`], and after any poll that took longer, as far as the clock is read: how many
+    /// polls pass between two readings follows from how long they take.
+    #[inline]
+    fn look_if_due(&self) {
+        match self.polls_left.get() {
+            0 => self.read_clock(),
+            left => self.polls_left.set(left - 1),
+        }
+    }
+
+    #[cold]
+    fn read_clock(&self) {
+        let now = timer::real_now();
+        let polls = self.polls_per_reading.get();
+        let elapsed = now.saturating_duration_since(self.last_look.get());
+        if elapsed < LOOK_EVERY {
+            // Not yet; so many polls are short enough to do without a reading.
+            self.polls_per_reading.set((polls * 2).min(MAX_POLLS_PER_READING));
+        } else {
+            self.polls_per_reading.set((polls / 2).max(1));
+            self.last_look.set(now);
+            self.look();
+        }
+        self.polls_left.set(self.polls_per_reading.get() - 1);
+    }
+
+    fn look(&self) {
+        let mut wakers = self.wakers.take();
+        self.turn_timers(&mut wakers);
+        let look = || Some(Duration::ZERO);
+        if self.shared.poller.try_turn(&mut || true, &look, &mut wakers) {
+            self.turn(&self.shared.entered_timers, &mut wakers);
+        }
+        wake_all(&mut wakers);
+        self.wakers.replace(wakers);
+        if let Some(runnable) = self.take_injected() {
+            self.queue.push(runnable);
+        }
+        self.remote().metrics.publish_forced_yields();
+    }
+
+    fn turn_timers(&self, wakers: &mut Vec<Waker>) {
+        self.turn(&self.remote().timers, wakers);
+    }
+
+    fn turn(&self, timers: &timer::Driver, wakers: &mut Vec<Waker>) {
+        if timers.next_deadline().is_some() {
+            timers.turn(self.shared.clock.now(), wakers);
+        }
+    }
+
+    /// Sleeps until there may be something to do.
+    fn park(&self) {
+        let shared = &*self.shared;
+        self.remote().metrics.publish_forced_yields();
+        let is_last = shared.idle.park(self.index, self.is_searching.replace(false));
+        let unpark = || self.is_searching.set(shared.idle.unpark(self.index));
+        if !self.may_sleep(is_last) {
+            unpark();
+        } else if !shared.advance_if_quiet(true, unpark) {
+            add(&self.remote().metrics.parks, 1);
+            let mut wakers = self.wakers.take();
+            let is_polling = self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
+            unpark();
+            shared.monitor.wake();
+            self.turn_timers(&mut wakers);
+            if is_polling {
+                self.turn(&shared.entered_timers, &mut wakers);
+            }
+            wake_all(&mut wakers);
+            self.wakers.replace(wakers);
+        }
+        self.last_look.set(timer::real_now());
+    }
+
+    /// Step 2c of the argument in `idle`: a last look, after this worker is counted as parked.
+    fn may_sleep(&self, nobody_searches: bool) -> bool {
+        if nobody_searches && self.shared.has_visible_work() || self.shared.is_shut_down() {
+            return false;
+        }
+        !with_local_tasks(|tasks| tasks.is_some_and(LocalTasks::has_work))
+    }
+
+    /// The time to the next timer that this worker must see to.
+    fn sleep_at_most(&self, is_polling: bool) -> Option<Duration> {
+        let own = self.remote().timers.next_deadline();
+        let entered = is_polling.then(|| self.shared.entered_timers.next_deadline()).flatten();
+        let deadline = match (own, entered) {
+            (Some(own), Some(entered)) => own.min(entered),
+            (own, entered) => own.or(entered)?,
+        };
+        let left = deadline.saturating_duration_since(self.shared.clock.now());
+        // A paused clock gets nowhere by itself: what is due is done at once, the rest waits for
+        // `advance`, which wakes whom it concerns.
+        (left.is_zero() || !self.shared.clock.is_paused()).then_some(left)
+    }
+
+    /// Drops the tasks of this worker, which has left its loop because the runtime ends.
+    pub(crate) fn shut_down(&self) {
+        self.shared.owned.close_and_shut_down(self.index);
+        while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
+            drop(runnable);
+        }
+    }
+
+    pub(super) fn remote(&self) -> &Remote {
+        &self.shared.remotes[self.index]
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014): good enough for where to steal first.
+    fn next_random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

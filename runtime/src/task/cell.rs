@@ -1,0 +1,323 @@
+//! A task's allocation, and the functions that know the type of its future.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe, Location};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use super::header::{Header, Links, TaskRef, Vtable};
+use super::join::JoinHandle;
+use super::state::{Finish, Start, State};
+use super::{Current, Id, JoinError, Push, Runnable, Schedule, Watch, waker};
+use crate::panics::{contain, drop_quietly};
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::AtomicU8;
+
+/// One allocation per task. `repr(C)` puts the header first, so that the pointers are the same.
+#[repr(C)]
+struct Cell<F: Future, S> {
+    header: Header,
+    scheduler: S,
+    /// Belongs to whoever holds `RUNNING`; after `COMPLETE` to the `JoinHandle`.
+    stage: UnsafeCell<Stage<F>>,
+    /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread.
+    join_waker: UnsafeCell<Option<Waker>>,
+}
+
+enum Stage<F: Future> {
+    Running(F),
+    Finished(F::Output),
+    Panicked(Box<dyn Any + Send>),
+    Cancelled { by_shutdown: bool },
+    Consumed,
+}
+
+/// What a task is born with, besides its future and its scheduler.
+pub(crate) struct Birth {
+    pub(crate) id: Id,
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) shard: u32,
+    pub(crate) is_named: bool,
+}
+
+/// Makes a task: its owned-list reference, its first `Runnable` and its `JoinHandle`.
+///
+/// That `future` and its output stay on the threads they may be on is the scheduler's promise, see
+/// [`Schedule`].
+pub(crate) fn new_task<F, S>(
+    future: F,
+    scheduler: S,
+    birth: Birth,
+) -> (TaskRef, Runnable, JoinHandle<F::Output>)
+where
+    F: Future + 'static,
+    S: Schedule,
+{
+    let cell = Box::new(Cell {
+        header: Header {
+            state: State::new(),
+            vtable: &Cell::<F, S>::VTABLE,
+            id: birth.id,
+            spawned_at: birth.spawned_at,
+            links: UnsafeCell::new(Links::default()),
+            shard: birth.shard,
+            is_named: birth.is_named,
+            suspicion: AtomicU8::new(0),
+        },
+        scheduler,
+        stage: UnsafeCell::new(Stage::Running(future)),
+        join_waker: UnsafeCell::new(None),
+    });
+    let header = NonNull::from(Box::leak(cell)).cast::<Header>();
+    // SAFETY: a new task counts three references; this is the first.
+    let owned = unsafe { TaskRef::from_raw(header) };
+    // SAFETY: this is the second, and the state starts out as `NOTIFIED`.
+    let runnable = unsafe { Runnable::from_raw(header) };
+    // SAFETY: this is the third, and the state starts out with `JOIN_INTEREST`.
+    let join = unsafe { JoinHandle::from_raw(header) };
+    (owned, runnable, join)
+}
+
+impl<F, S> Cell<F, S>
+where
+    F: Future + 'static,
+    S: Schedule,
+{
+    const VTABLE: Vtable = Vtable {
+        run: Self::run,
+        schedule: Self::schedule,
+        cancel: Self::cancel,
+        read_output: Self::read_output,
+        drop_output: Self::drop_output,
+        join_waker: Self::join_waker,
+        free: Self::free,
+    };
+
+    /// # Safety
+    /// `header` is the header of a live `Cell<F, S>`, and stays so for `'a`.
+    unsafe fn of<'a>(header: NonNull<Header>) -> &'a Cell<F, S> {
+        // SAFETY: the header is the first field of the `repr(C)` cell it was made with.
+        unsafe { header.cast::<Cell<F, S>>().as_ref() }
+    }
+
+    unsafe fn run(header: NonNull<Header>, watch: &Watch) {
+        // SAFETY: the vtable belongs to this type, and the `Runnable`'s reference keeps it alive.
+        let cell = unsafe { Self::of(header) };
+        let _current = Current::enter(&cell.header);
+        match cell.header.state.start_running() {
+            Start::Poll => {}
+            Start::Cancel => {
+                cell.cancel_future();
+                // SAFETY: the future is gone, and the `Runnable`'s reference is given up here.
+                return unsafe { Self::complete(header) };
+            }
+            Start::Stale => {
+                // SAFETY: the `Runnable`'s reference, of which this function disposes.
+                return drop(unsafe { TaskRef::from_raw(header) });
+            }
+        }
+        watch.begin(&cell.header);
+        let polled = cell.poll_future(header);
+        cell.header.note_poll(watch.end());
+        if polled.is_ready() {
+            // SAFETY: the stage holds the output, and the `Runnable`'s reference is given up here.
+            return unsafe { Self::complete(header) };
+        }
+        match cell.header.state.finish_pending() {
+            Finish::Idle => {}
+            Finish::Requeue => {
+                let place = cell.scheduler.place();
+                // SAFETY: the `Runnable`'s reference lives on in the new one; `NOTIFIED` is set.
+                let runnable = unsafe { Runnable::from_raw(header) };
+                S::schedule(place, runnable, Push::WokenWhileRunning);
+            }
+            Finish::Cancel => {
+                cell.cancel_future();
+                // SAFETY: as above.
+                unsafe { Self::complete(header) }
+            }
+            // SAFETY: the transition gave the last reference back.
+            Finish::Free => unsafe { Self::free(header) },
+        }
+    }
+
+    /// Polls and, when that was the last poll, puts the output or the panic into the stage.
+    /// The caller holds `RUNNING`.
+    fn poll_future(&self, header: NonNull<Header>) -> Poll<()> {
+        // SAFETY: the `Runnable`'s reference outlives the poll.
+        let waker = unsafe { waker::borrowed(header) };
+        let mut cx = Context::from_waker(&waker);
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| {
+            self.stage.with_mut(|stage| {
+                // SAFETY: `RUNNING` is set by us, so no other thread reaches the stage.
+                let Stage::Running(future) = (unsafe { &mut *stage }) else {
+                    unreachable!("a task with RUNNING that is not COMPLETE has its future");
+                };
+                // SAFETY: the future is inside a heap cell and is dropped in place.
+                unsafe { Pin::new_unchecked(future) }.poll(&mut cx)
+            })
+        }));
+        match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => self.drop_future(Stage::Finished(output)),
+            Err(payload) => self.drop_future(Stage::Panicked(payload)),
+        }
+        Poll::Ready(())
+    }
+
+    /// Drops the future in place and puts `next` where it was. A panic in the future's own `Drop`
+    /// is the task's panic, unless it has another one already. The caller holds `RUNNING`.
+    fn drop_future(&self, next: Stage<F>) {
+        let dropped = panic::catch_unwind(AssertUnwindSafe(|| self.set_stage(Stage::Consumed)));
+        let next = match (dropped, next) {
+            (Err(payload), Stage::Finished(output)) => {
+                drop_quietly(output);
+                Stage::Panicked(payload)
+            }
+            (Err(payload), Stage::Cancelled { .. }) => Stage::Panicked(payload),
+            (Err(second), first) => {
+                drop_quietly(second);
+                first
+            }
+            (Ok(()), next) => next,
+        };
+        self.set_stage(next);
+    }
+
+    /// The caller holds `RUNNING`, or is the `JoinHandle` of a complete task.
+    fn set_stage(&self, next: Stage<F>) {
+        self.stage.with_mut(|stage| {
+            // The old stage is dropped while it can no longer be found: a panic in its `Drop`
+            // leaves the cell consistent, and it is never dropped twice.
+            struct Put<F: Future>(*mut Stage<F>, Option<Stage<F>>);
+            impl<F: Future> Drop for Put<F> {
+                fn drop(&mut self) {
+                    let next = self.1.take().expect("the stage is put once");
+                    // SAFETY: the place is valid for writes and what was there has been dropped.
+                    unsafe { self.0.write(next) }
+                }
+            }
+            let put = Put(stage, Some(next));
+            // SAFETY: the caller has exclusive access to the stage, and `put` overwrites it after.
+            unsafe { std::ptr::drop_in_place(put.0) }
+        });
+    }
+
+    /// Drops the future of a task that was aborted, or that its runtime's end has caught running.
+    fn cancel_future(&self) {
+        self.drop_future(Stage::Cancelled { by_shutdown: self.scheduler.is_shut_down() });
+    }
+
+    /// Publishes the output and gives back the references of the `Runnable` and of the owned list.
+    /// Takes a pointer, because the last of them may free the cell.
+    ///
+    /// # Safety
+    /// - The caller holds `RUNNING`, and the future has been dropped.
+    /// - One counted reference belongs to the caller, who gives it up.
+    unsafe fn complete(header: NonNull<Header>) {
+        // SAFETY: the caller's reference, given up at the end.
+        let task = unsafe { TaskRef::from_raw(header) };
+        {
+            // SAFETY: the vtable belongs to this type, and `task` keeps it alive in this block.
+            let cell = unsafe { Self::of(header) };
+            let snapshot = cell.header.state.complete();
+            if !snapshot.has_join_interest() {
+                cell.drop_unread_output();
+            } else if snapshot.has_join_waker() {
+                cell.wake_join();
+            }
+            drop(cell.scheduler.release(&task));
+        }
+        drop(task);
+    }
+
+    fn wake_join(&self) {
+        contain(|| {
+            self.join_waker.with(|slot| {
+                // SAFETY: `JOIN_WAKER` is set and the task is complete, so the slot is ours to read.
+                if let Some(waker) = unsafe { &*slot } {
+                    waker.wake_by_ref();
+                }
+            });
+        });
+        if !self.header.state.give_join_waker_up().has_join_interest() {
+            // The handle went away while we read the slot, and left it to us.
+            // SAFETY: neither the handle nor anybody else looks at the slot any more.
+            let waker = self.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            drop_quietly(waker);
+        }
+    }
+
+    /// Nobody will read the output: drop it here, and report it if it is a panic.
+    fn drop_unread_output(&self) {
+        let stage = self.take_stage();
+        if let Stage::Panicked(payload) = &stage {
+            self.scheduler.unhandled_panic(&self.header, &**payload);
+        }
+        drop_quietly(stage);
+    }
+
+    /// The caller has exclusive access to the stage.
+    fn take_stage(&self) -> Stage<F> {
+        self.stage.with_mut(|stage| {
+            // SAFETY: exclusive access; the future itself was dropped in place before.
+            std::mem::replace(unsafe { &mut *stage }, Stage::Consumed)
+        })
+    }
+
+    unsafe fn schedule(header: NonNull<Header>) {
+        // SAFETY: the vtable belongs to this type; the counted reference is the new `Runnable`'s.
+        let place = unsafe { Self::of(header) }.scheduler.place();
+        // SAFETY: the caller's transition set `NOTIFIED` and counted the reference.
+        let runnable = unsafe { Runnable::from_raw(header) };
+        // From here on the cell may be run, completed and freed by another thread.
+        S::schedule(place, runnable, Push::Woken);
+    }
+
+    unsafe fn cancel(header: NonNull<Header>) {
+        // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive.
+        let cell = unsafe { Self::of(header) };
+        let _current = Current::enter(&cell.header);
+        cell.drop_future(Stage::Cancelled { by_shutdown: true });
+        cell.header.state.add_ref();
+        // SAFETY: the future is gone; the reference that was just counted is given up here, and the
+        // caller keeps its own.
+        unsafe { Self::complete(header) }
+    }
+
+    unsafe fn read_output(header: NonNull<Header>, to: *mut ()) {
+        // SAFETY: the vtable belongs to this type, and the handle's reference keeps it alive.
+        let cell = unsafe { Self::of(header) };
+        let id = cell.header.id;
+        let result = match cell.take_stage() {
+            Stage::Finished(output) => Ok(output),
+            Stage::Panicked(payload) => Err(JoinError::panicked(id, payload)),
+            Stage::Cancelled { by_shutdown } => Err(JoinError::cancelled(id, by_shutdown)),
+            Stage::Running(_) => unreachable!("a COMPLETE task has no future"),
+            Stage::Consumed => panic!(
+                "runtime: the `JoinHandle` of task {id} was polled again after it had returned its \
+                 result.\n  help: await a handle once; in a `select!` loop, use `FutureExt::fuse`"
+            ),
+        };
+        // SAFETY: the caller passes a place for this very type, see `Vtable::read_output`.
+        unsafe { *to.cast::<Option<Result<F::Output, JoinError>>>() = Some(result) };
+    }
+
+    unsafe fn drop_output(header: NonNull<Header>) {
+        // SAFETY: the vtable belongs to this type, and the handle's reference keeps it alive.
+        unsafe { Self::of(header) }.drop_unread_output();
+    }
+
+    unsafe fn join_waker(header: NonNull<Header>) -> NonNull<UnsafeCell<Option<Waker>>> {
+        // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive.
+        NonNull::from(&unsafe { Self::of(header) }.join_waker)
+    }
+
+    unsafe fn free(header: NonNull<Header>) {
+        // SAFETY: no reference is left, and the cell came from a `Box` of this type.
+        let cell = unsafe { Box::from_raw(header.cast::<Cell<F, S>>().as_ptr()) };
+        drop_quietly(cell);
+    }
+}

@@ -1,0 +1,192 @@
+//! Tasks: what is spawned, how it is polled, and the handles to it.
+//!
+//! A task is one allocation that is reached through thin pointers. All of its `unsafe` code is in
+//! this folder; the [`state`] word says at each moment who may do what, and the rest follows it.
+
+mod builder;
+#[allow(unsafe_code)]
+mod cell;
+#[allow(unsafe_code)]
+mod header;
+#[allow(unsafe_code)]
+mod join;
+mod local;
+#[allow(unsafe_code)]
+mod owned;
+#[allow(unsafe_code)]
+mod slot;
+mod state;
+#[allow(unsafe_code)]
+mod waker;
+#[allow(unsafe_code)]
+mod watch;
+mod yield_now;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use builder::Builder;
+pub use join::{AbortHandle, JoinError, JoinHandle};
+pub use local::spawn_local;
+pub use yield_now::{YieldNow, yield_now};
+
+pub use crate::blocking::spawn_blocking;
+pub use crate::coop::{Unconstrained, consume_budget, unconstrained};
+pub use crate::handle::spawn;
+pub use crate::scheduler::block_in_place;
+
+pub(crate) use cell::{Birth, new_task};
+pub(crate) use header::{Header, TaskRef};
+pub(crate) use join::panic_message;
+pub(crate) use local::{LocalTasks, with_local_tasks};
+pub(crate) use owned::OwnedTasks;
+pub(crate) use slot::Slot;
+pub(crate) use watch::{Watch, Watched};
+
+/// The permission to poll a task once. Exists at most once per task.
+///
+/// Dropping it without running it gives up the reference only: the task stays `NOTIFIED` and is
+/// never polled again. That is right when, and only when, its owner shuts it down.
+pub(crate) struct Runnable(TaskRef);
+
+impl Runnable {
+    /// Drops the future here instead of polling it.
+    pub(crate) fn shut_down(self) {
+        self.0.shut_down();
+    }
+}
+
+/// Why a `Runnable` is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// It was idle: whoever woke it may expect it to run soon.
+    Woken,
+    /// It was woken during its own poll, as by `yield_now`: everybody else goes first.
+    WokenWhileRunning,
+}
+
+/// What a task needs to know of its scheduler.
+///
+/// The implementor promises that the `Runnable`s of a task whose future is not `Send` are run, shut
+/// down and completed on the thread that spawned it only.
+pub(crate) trait Schedule: Send + Sync + Sized + 'static {
+    /// Where a `Runnable` is to be pushed, found before it is.
+    type Place;
+
+    /// Chooses the place. Not done by [`Schedule::schedule`] itself, because `self` lies inside the
+    /// task, and another thread may run, complete and free that before `schedule` returns.
+    fn place(&self) -> Self::Place;
+
+    /// Queues a `Runnable`, and sees to it that a thread will look at the queue.
+    fn schedule(place: Self::Place, runnable: Runnable, push: Push);
+
+    /// Takes a complete task out of the list of live tasks; returns the list's reference.
+    fn release(&self, task: &TaskRef) -> Option<TaskRef>;
+
+    /// Whether the runtime has ended, so that a task that is cancelled is so for that reason.
+    fn is_shut_down(&self) -> bool;
+
+    /// Called with the panic of a task whose result nobody waits for.
+    fn unhandled_panic(&self, task: &Header, payload: &(dyn Any + Send));
+}
+
+/// The number of a task, unique in this process for its lifetime; numbers are not reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Id {
+    /// Numbers are handed out from blocks, one block per thread, so that spawning shares nothing.
+    const BLOCK: u64 = 1024;
+
+    pub(crate) fn next() -> Id {
+        /// The first number of the next block. Relaxed: only uniqueness counts.
+        static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static NEXT: Cell<u64> = const { Cell::new(0) };
+        }
+        NEXT.with(|next| {
+            let mut id = next.get();
+            if id % Id::BLOCK == 0 {
+                id = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed) * Id::BLOCK;
+            }
+            next.set(id + 1);
+            Id(id)
+        })
+    }
+
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+/// The task that this thread is polling, or whose future it is dropping.
+#[derive(Clone, Copy)]
+pub(crate) struct Current {
+    pub(crate) id: Id,
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) is_named: bool,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+}
+
+impl Current {
+    fn enter(task: &Header) -> CurrentGuard {
+        let now = Current { id: task.id, spawned_at: task.spawned_at, is_named: task.is_named };
+        CurrentGuard(CURRENT.replace(Some(now)))
+    }
+
+    pub(crate) fn get() -> Option<Current> {
+        CURRENT.try_with(Cell::get).ok().flatten()
+    }
+}
+
+/// Restores what was current before, which is another task when tasks nest.
+struct CurrentGuard(Option<Current>);
+
+impl Drop for CurrentGuard {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+/// The number of the task that calls this.
+///
+/// # Panics
+/// Outside of a task; the future given to `block_on` is not a task. [`try_id`] does not panic.
+///
+/// # Examples
+/// ```
+/// # runtime::Builder::new().build().unwrap().block_on(async {
+/// let handle = runtime::spawn(async { runtime::task::id() });
+/// let id = handle.id();
+/// assert_eq!(handle.await.unwrap(), id);
+/// # });
+/// ```
+#[track_caller]
+#[must_use]
+pub fn id() -> Id {
+    match try_id() {
+        Some(id) => id,
+        None => panic!(
+            "runtime: `task::id` was called outside of a task.\n  \
+             help: the future given to `block_on` is not a task: spawn one, or use `task::try_id`"
+        ),
+    }
+}
+
+/// The number of the task that calls this, if a task does.
+#[must_use]
+pub fn try_id() -> Option<Id> {
+    Current::get().map(|current| current.id)
+}

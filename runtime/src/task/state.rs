@@ -1,0 +1,349 @@
+//! The state word of a task: one atomic that says who may touch the future, and how many references exist.
+//!
+//! ```text
+//!            wake                   start_running                 complete
+//!   IDLE ----------> NOTIFIED ----------------------> RUNNING ---------------> COMPLETE
+//!    ^                  ^                              |   |
+//!    |                  |  finish_pending, was woken   |   |
+//!    |                  +------------------------------+   |
+//!    +-----------------------------------------------------+
+//!                          finish_pending
+//! ```
+//!
+//! - `RUNNING`: one thread has exclusive access to the stage (the future or its output). Set by
+//!   [`State::start_running`] or [`State::shut_down`], cleared by whoever set it.
+//! - `NOTIFIED`: a [`Runnable`](super::Runnable) exists, in some queue or in the hands of the thread
+//!   that is about to queue it; or, while `RUNNING`, the task was woken during its poll and the
+//!   thread that polls it must queue it again.
+//! - `COMPLETE`: the future is gone. The stage belongs to the `JoinHandle` while `JOIN_INTEREST` is set.
+//! - `ABORTED`: whoever has `RUNNING` next, or has it now, drops the future instead of polling it.
+//! - `JOIN_INTEREST`: the `JoinHandle` is alive. It is the only one that clears this bit.
+//! - `JOIN_WAKER`: the join waker's slot is filled and belongs to the thread that completes the task;
+//!   while it is clear the slot belongs to the `JoinHandle`.
+//! - the rest of the word counts references: the owned list, the `Runnable`, the `JoinHandle`, each
+//!   `AbortHandle` and each `Waker` hold one. A reference keeps the memory, not the future.
+//!
+//! Every change is a read-modify-write. A plain store would end the release sequence of earlier
+//! wake-ups, and the poll that follows would not see what the wakers' threads wrote. For the same
+//! reason a wake-up that finds `NOTIFIED` already set still writes the word (with release): the poll
+//! that is about to start acquires it. Checked by the models `wake_against_poll`,
+//! `abort_against_complete`, `join_against_complete` in `crate::model`.
+
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+const RUNNING: usize = 1;
+const NOTIFIED: usize = 1 << 1;
+const COMPLETE: usize = 1 << 2;
+const ABORTED: usize = 1 << 3;
+const JOIN_INTEREST: usize = 1 << 4;
+const JOIN_WAKER: usize = 1 << 5;
+const REF_ONE: usize = 1 << 6;
+const REF_MASK: usize = !(REF_ONE - 1);
+
+/// Fresh tasks are in a `Runnable`, in an owned list and held by a `JoinHandle`.
+const INITIAL: usize = NOTIFIED | JOIN_INTEREST | (3 * REF_ONE);
+
+/// The atomic word. Release on every change, acquire on every read that leads to access.
+pub(crate) struct State(AtomicUsize);
+
+/// The word as it was at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(usize);
+
+/// What the holder of a `Runnable` must do with it.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Poll the future.
+    Poll,
+    /// Drop the future and complete as cancelled.
+    Cancel,
+    /// Somebody else has shut the task down: drop the `Runnable`'s reference.
+    Stale,
+}
+
+/// What the thread that polled must do after `Pending`.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// Nothing: the `Runnable`'s reference has been given back and others remain.
+    Idle,
+    /// Queue the `Runnable` again: the task was woken while it ran.
+    Requeue,
+    /// Drop the future: the task was aborted while it ran. `RUNNING` is still set.
+    Cancel,
+    /// The reference given back was the last one: free the task.
+    Free,
+}
+
+/// What a wake-up or an abort must do.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Nothing, somebody else has taken care of it.
+    Done,
+    /// Queue a `Runnable`; its reference is already counted.
+    Submit,
+    /// The reference given up was the last one: free the task.
+    Free,
+}
+
+impl State {
+    pub(crate) fn new() -> State {
+        State(AtomicUsize::new(INITIAL))
+    }
+
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.0.load(Ordering::Acquire))
+    }
+
+    /// Applies `change` until it sticks. `change` returns the new word and what to do.
+    #[inline(always)]
+    fn update<R>(&self, mut change: impl FnMut(Snapshot) -> (usize, R)) -> R {
+        let mut current = self.0.load(Ordering::Relaxed);
+        loop {
+            let (next, result) = change(Snapshot(current));
+            match self.0.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return result,
+                Err(actual) => current = actual,
+            }
+        }
+    }
+
+    /// `NOTIFIED` to `RUNNING`, by the holder of the `Runnable`.
+    #[inline]
+    pub(crate) fn start_running(&self) -> Start {
+        self.update(|now| {
+            debug_assert!(now.0 & NOTIFIED != 0 || now.0 & (RUNNING | COMPLETE) != 0);
+            if now.0 & (RUNNING | COMPLETE) != 0 {
+                // `shut_down` took the task from under the `Runnable`.
+                return (now.0, Start::Stale);
+            }
+            let next = (now.0 & !NOTIFIED) | RUNNING;
+            (next, if now.0 & ABORTED != 0 { Start::Cancel } else { Start::Poll })
+        })
+    }
+
+    /// The poll returned `Pending`; gives the `Runnable`'s reference back unless it is needed again.
+    #[inline]
+    pub(crate) fn finish_pending(&self) -> Finish {
+        self.update(|now| {
+            debug_assert!(now.0 & RUNNING != 0 && now.0 & COMPLETE == 0);
+            if now.0 & ABORTED != 0 {
+                return (now.0, Finish::Cancel);
+            }
+            if now.0 & NOTIFIED != 0 {
+                return (now.0 & !RUNNING, Finish::Requeue);
+            }
+            let next = (now.0 & !RUNNING) - REF_ONE;
+            (next, if next & REF_MASK == 0 { Finish::Free } else { Finish::Idle })
+        })
+    }
+
+    /// `RUNNING` to `COMPLETE`, after the stage holds the output. Returns the word as it is now.
+    #[inline]
+    pub(crate) fn complete(&self) -> Snapshot {
+        let before = self.0.fetch_xor(RUNNING | COMPLETE, Ordering::AcqRel);
+        debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
+        Snapshot(before ^ (RUNNING | COMPLETE))
+    }
+
+    /// A wake-up by reference.
+    #[inline]
+    pub(crate) fn wake_by_ref(&self) -> Wake {
+        self.update(|now| {
+            if now.0 & COMPLETE != 0 {
+                (now.0, Wake::Done)
+            } else if now.0 & (RUNNING | NOTIFIED) != 0 {
+                (now.0 | NOTIFIED, Wake::Done)
+            } else {
+                (now.add_ref() | NOTIFIED, Wake::Submit)
+            }
+        })
+    }
+
+    /// A wake-up that consumes the waker's reference, or hands it to the new `Runnable`.
+    #[inline]
+    pub(crate) fn wake_by_value(&self) -> Wake {
+        self.update(|now| {
+            let idle = now.0 & (RUNNING | NOTIFIED | COMPLETE) == 0;
+            if idle {
+                return (now.0 | NOTIFIED, Wake::Submit);
+            }
+            let bits = if now.0 & COMPLETE != 0 { 0 } else { NOTIFIED };
+            let next = (now.0 | bits) - REF_ONE;
+            (next, if next & REF_MASK == 0 { Wake::Free } else { Wake::Done })
+        })
+    }
+
+    /// Asks for the future to be dropped by whoever runs the task next.
+    pub(crate) fn abort(&self) -> Wake {
+        self.update(|now| {
+            if now.0 & (COMPLETE | ABORTED) != 0 {
+                (now.0, Wake::Done)
+            } else if now.0 & (RUNNING | NOTIFIED) != 0 {
+                (now.0 | ABORTED, Wake::Done)
+            } else {
+                (now.add_ref() | ABORTED | NOTIFIED, Wake::Submit)
+            }
+        })
+    }
+
+    /// Takes the task for its owner, who is shutting down. True: the caller has `RUNNING` and must
+    /// cancel the task. False: it is running (and will cancel itself) or complete.
+    pub(crate) fn shut_down(&self) -> bool {
+        self.update(|now| {
+            let free = now.0 & (RUNNING | COMPLETE) == 0;
+            (if free { now.0 | RUNNING | ABORTED } else { now.0 | ABORTED }, free)
+        })
+    }
+
+    /// The `JoinHandle` goes away. True: the task was complete, so the caller must drop the output.
+    pub(crate) fn drop_join_interest(&self) -> (Snapshot, bool) {
+        self.update(|now| {
+            debug_assert!(now.0 & JOIN_INTEREST != 0);
+            let complete = now.0 & COMPLETE != 0;
+            // Before completion the waker's slot comes back to the handle, which empties it; after
+            // completion the completing thread owns it until it clears the bit itself.
+            let clear = if complete { JOIN_INTEREST } else { JOIN_INTEREST | JOIN_WAKER };
+            let next = now.0 & !clear;
+            (next, (Snapshot(next), complete))
+        })
+    }
+
+    /// The `JoinHandle` has filled the waker's slot. False: the task has completed meanwhile and
+    /// the slot still belongs to the handle.
+    pub(crate) fn set_join_waker(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(now.0 & JOIN_INTEREST != 0 && now.0 & JOIN_WAKER == 0);
+            let complete = now.0 & COMPLETE != 0;
+            (if complete { now.0 } else { now.0 | JOIN_WAKER }, !complete)
+        })
+    }
+
+    /// The `JoinHandle` takes the waker's slot back to change it. False: the task has completed.
+    pub(crate) fn take_join_waker(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(now.0 & JOIN_INTEREST != 0 && now.0 & JOIN_WAKER != 0);
+            let complete = now.0 & COMPLETE != 0;
+            (if complete { now.0 } else { now.0 & !JOIN_WAKER }, !complete)
+        })
+    }
+
+    /// The completing thread has woken the join waker and gives the slot up. The returned word
+    /// says whether a `JoinHandle` is still there to empty it.
+    pub(crate) fn give_join_waker_up(&self) -> Snapshot {
+        let before = self.0.fetch_and(!JOIN_WAKER, Ordering::AcqRel);
+        debug_assert!(before & COMPLETE != 0 && before & JOIN_WAKER != 0);
+        Snapshot(before & !JOIN_WAKER)
+    }
+
+    pub(crate) fn add_ref(&self) {
+        // Relaxed: a new reference is made from one that its holder already has.
+        let before = self.0.fetch_add(REF_ONE, Ordering::Relaxed);
+        abort_on_overflow(before);
+    }
+
+    /// True: this was the last reference.
+    #[inline]
+    pub(crate) fn drop_ref(&self) -> bool {
+        let before = self.0.fetch_sub(REF_ONE, Ordering::AcqRel);
+        debug_assert!(before & REF_MASK != 0);
+        before & REF_MASK == REF_ONE
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn is_complete(self) -> bool {
+        self.0 & COMPLETE != 0
+    }
+
+    pub(crate) fn has_join_interest(self) -> bool {
+        self.0 & JOIN_INTEREST != 0
+    }
+
+    pub(crate) fn has_join_waker(self) -> bool {
+        self.0 & JOIN_WAKER != 0
+    }
+
+    #[cfg(all(test, not(windlass_loom)))]
+    pub(crate) fn references(self) -> usize {
+        (self.0 & REF_MASK) / REF_ONE
+    }
+
+    fn add_ref(self) -> usize {
+        abort_on_overflow(self.0);
+        self.0 + REF_ONE
+    }
+}
+
+/// Half the range is left as a margin: no number of racing threads gets from here to a wrap.
+fn abort_on_overflow(before: usize) {
+    if before > isize::MAX as usize {
+        std::process::abort();
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.load().fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = [
+            (RUNNING, "RUNNING"),
+            (NOTIFIED, "NOTIFIED"),
+            (COMPLETE, "COMPLETE"),
+            (ABORTED, "ABORTED"),
+            (JOIN_INTEREST, "JOIN_INTEREST"),
+            (JOIN_WAKER, "JOIN_WAKER"),
+        ];
+        let set = names.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| name);
+        f.debug_set().entries(set).entry(&(self.0 / REF_ONE)).finish()
+    }
+}
+
+#[cfg(all(test, not(windlass_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_during_poll_requeues_the_task() {
+        let state = State::new();
+        assert_eq!(state.start_running(), Start::Poll);
+        assert_eq!(state.wake_by_ref(), Wake::Done);
+        assert_eq!(state.finish_pending(), Finish::Requeue);
+        assert_eq!(state.load().references(), 3);
+    }
+
+    #[test]
+    fn the_last_reference_frees() {
+        let state = State::new();
+        assert_eq!(state.start_running(), Start::Poll);
+        assert!(!state.drop_ref());
+        assert!(!state.drop_ref());
+        assert_eq!(state.finish_pending(), Finish::Free);
+    }
+
+    #[test]
+    fn a_runnable_of_a_task_that_was_shut_down_is_stale() {
+        let state = State::new();
+        assert!(state.shut_down());
+        assert_eq!(state.start_running(), Start::Stale);
+        assert!(state.complete().is_complete());
+        assert_eq!(state.start_running(), Start::Stale);
+        assert_eq!(state.wake_by_ref(), Wake::Done);
+    }
+
+    #[test]
+    fn an_abort_of_an_idle_task_submits_it_once() {
+        let state = State::new();
+        assert_eq!(state.start_running(), Start::Poll);
+        assert_eq!(state.finish_pending(), Finish::Idle);
+        assert_eq!(state.abort(), Wake::Submit);
+        assert_eq!(state.abort(), Wake::Done);
+        assert_eq!(state.start_running(), Start::Cancel);
+    }
+}

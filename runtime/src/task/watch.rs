@@ -1,0 +1,95 @@
+//! What one thread polls at the moment, for others to see.
+
+use std::panic::Location;
+use std::ptr;
+
+use super::Id;
+use super::header::Header;
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// The poll that a thread is in, published by that thread alone, with plain stores.
+///
+/// It is a sequence lock whose counter is `phase`. The thread that polls writes, in this order: an
+/// even `phase`, the task, an odd `phase`; each with release, which costs nothing on x86. A reader
+/// that finds the same odd `phase` before and after it reads the task (acquire) has the task of
+/// that poll: had it seen a later poll's task, it would see the even `phase` before it too.
+pub(crate) struct Watch {
+    /// Twice the number of polls begun, less one while a poll is under way.
+    phase: AtomicU64,
+    task: AtomicU64,
+    spawned_at: AtomicPtr<Location<'static>>,
+    /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
+    /// polling thread after the poll; relaxed, since a mark that comes a poll late does no harm.
+    slow: AtomicU64,
+}
+
+/// The poll that a [`Watch`] shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) phase: u64,
+    pub(crate) task: Id,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Watch {
+        Watch {
+            phase: AtomicU64::new(0),
+            task: AtomicU64::new(0),
+            spawned_at: AtomicPtr::new(ptr::null_mut()),
+            // No phase of a poll: those are odd.
+            slow: AtomicU64::new(u64::MAX - 1),
+        }
+    }
+
+    /// A poll of `task` begins on this thread.
+    #[inline]
+    pub(super) fn begin(&self, task: &Header) {
+        let spawned_at = ptr::from_ref(task.spawned_at).cast_mut();
+        self.task.store(task.id.as_u64(), Ordering::Release);
+        self.spawned_at.store(spawned_at, Ordering::Release);
+        let phase = self.phase.load(Ordering::Relaxed);
+        self.phase.store(phase + 1, Ordering::Release);
+    }
+
+    /// The poll is over. True: it was found slow.
+    #[inline]
+    pub(super) fn end(&self) -> bool {
+        let phase = self.phase.load(Ordering::Relaxed);
+        self.phase.store(phase + 1, Ordering::Release);
+        self.slow.load(Ordering::Relaxed) == phase
+    }
+
+    /// Whether the poll that ended last was found slow. For the polling thread.
+    #[inline]
+    pub(crate) fn last_was_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) + 1 == self.phase.load(Ordering::Relaxed)
+    }
+
+    /// How many polls have begun.
+    pub(crate) fn polls(&self) -> u64 {
+        self.phase.load(Ordering::Relaxed).div_ceil(2)
+    }
+
+    /// The poll under way, if there is one. Any thread may ask.
+    pub(crate) fn read(&self) -> Option<Watched> {
+        let phase = self.phase.load(Ordering::Acquire);
+        if phase % 2 == 0 {
+            return None;
+        }
+        let task = Id(self.task.load(Ordering::Acquire));
+        let spawned_at = self.spawned_at.load(Ordering::Acquire);
+        if self.phase.load(Ordering::Relaxed) != phase {
+            return None;
+        }
+        // SAFETY: the pointer was made from a `&'static Location` in `begin`, and an odd phase says
+        // that it was stored.
+        let spawned_at = unsafe { spawned_at.as_ref() }?;
+        Some(Watched { phase, task, spawned_at })
+    }
+
+    /// Tells the thread that this poll, if it still is in it, is a slow one.
+    pub(crate) fn mark_slow(&self, poll: &Watched) {
+        self.slow.store(poll.phase, Ordering::Relaxed);
+    }
+}

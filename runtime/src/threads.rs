@@ -1,0 +1,84 @@
+//! The threads of a runtime that run tasks or watch them: started, counted, and waited for.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::builder::Config;
+use crate::sync::{Condvar, Mutex, wait_for};
+
+/// The workers' threads and the monitor's, from their start to their end.
+pub(crate) struct Threads {
+    alive: Mutex<usize>,
+    /// Notified when a thread has left.
+    one_left: Condvar,
+    handles: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl Threads {
+    pub(crate) fn new() -> Arc<Threads> {
+        Arc::new(Threads {
+            alive: Mutex::new(0),
+            one_left: Condvar::new(),
+            handles: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Runs `f` on a new thread.
+    pub(crate) fn start(
+        self: &Arc<Threads>,
+        config: &Config,
+        name: String,
+        f: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let threads = self.clone();
+        *self.alive.lock() += 1;
+        let started = config.thread(name).spawn(move || {
+            let _left = Left(&threads);
+            f();
+        });
+        match started {
+            Ok(handle) => {
+                let mut handles = self.handles.lock();
+                // Spare workers come and go; those that are gone need no join.
+                handles.retain(|handle| !handle.is_finished());
+                handles.push(handle);
+                Ok(())
+            }
+            Err(error) => {
+                drop(Left(self));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until every thread has left, and joins it. False: some have not, in time.
+    pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
+        let began = timer::real_now();
+        let mut alive = self.alive.lock();
+        while *alive > 0 {
+            let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return false;
+            }
+            wait_for(&self.one_left, &mut alive, left);
+        }
+        drop(alive);
+        for handle in std::mem::take(&mut *self.handles.lock()) {
+            // A panic that ended a thread has been printed by the panic hook.
+            let _ = handle.join();
+        }
+        true
+    }
+}
+
+/// Counts a thread out, however it ends.
+struct Left<'a>(&'a Threads);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        *self.0.alive.lock() -= 1;
+        self.0.one_left.notify_all();
+    }
+}
