@@ -1,0 +1,40 @@
+//! The end of tests that hang.
+
+use std::io::{self, Write};
+use std::panic::Location;
+use std::process;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// Far above what any test takes on a loaded machine: a limit for hangs, not for slowness.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Lets its test run for at most 60 s; made by [`watch`].
+#[derive(Debug)]
+#[must_use = "the test is watched as long as this lives"]
+pub struct Watchdog {
+    /// Dropped with the test, which ends the watching thread.
+    _alive: Sender<()>,
+}
+
+/// Ends the process, naming the calling test, if the watchdog is not dropped within 60 s.
+///
+/// Only that helps against a thread that never returns: a test cannot be ended from outside.
+#[track_caller]
+pub fn watch() -> Watchdog {
+    let caller = Location::caller();
+    let test = thread::current().name().unwrap_or("without a name").to_owned();
+    let (alive, ended) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            // Not `eprintln`: the harness keeps that until the end of the test, which never comes.
+            let _ = writeln!(
+                io::stderr(),
+                "watchdog: the test `{test}` at {caller} hangs: it has run for {LIMIT:?}"
+            );
+            process::abort();
+        }
+    });
+    Watchdog { _alive: alive }
+}

@@ -1,0 +1,106 @@
+//! Writes are kept, or their failure is told.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::mpsc;
+
+use runtime::fs::{self, File, OpenOptions};
+use runtime::io::AsyncWriteExt;
+use runtime::{Builder, Scheduler};
+use windlass_tests::{both_modes, single_threaded, watch};
+
+use super::{Dir, pattern, poll_and_drop};
+
+#[test]
+fn a_write_that_returned_survives_the_runtime() {
+    let _watchdog = watch();
+    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let dir = Dir::new();
+        let (behind, whole, at) = (dir.file("behind"), dir.file("whole"), dir.file("at"));
+        // One thread, which is busy until after the shutdown has begun: nothing of this has started.
+        let builder = Builder::new().scheduler(scheduler).max_blocking_threads(1);
+        let runtime = builder.build().expect("a runtime");
+        let (release, is_released) = mpsc::channel::<()>();
+        runtime.block_on(async {
+            let mut file = File::create(&behind).await.expect("a new file");
+            let other = File::create(&at).await.expect("a new file");
+            drop(runtime::spawn_blocking(move || is_released.recv()));
+            let dropped = runtime::spawn_blocking(|| panic!("it must not run"));
+            for part in [&b"not "[..], b"lost"] {
+                AsyncWriteExt::write_all(&mut file, part).await.expect("accepted");
+            }
+            assert!(poll_and_drop(fs::write(&whole, "not lost")).is_pending());
+            assert!(poll_and_drop(other.write_at(b"not lost", 0)).is_pending());
+            drop(dropped);
+            drop(file);
+        });
+        let releaser = {
+            let handle = runtime.handle().clone();
+            std::thread::spawn(move || {
+                // The shutdown drops the optional call from the queue first.
+                while handle.metrics().blocking_queue > 3 {
+                    std::thread::yield_now();
+                }
+                drop(release);
+            })
+        };
+        drop(runtime);
+        releaser.join().expect("no panic");
+        for path in [behind, whole, at] {
+            let text = std::fs::read_to_string(&path).expect("it was made");
+            assert_eq!(text, "not lost", "{path:?}, {scheduler}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_is_reported_once_by_whatever_comes_next() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        runtime.block_on(async {
+            let open = || OpenOptions::new().write(true).clone();
+            let full = ErrorKind::StorageFull;
+            let mut file = open().open("/dev/full").await.expect("Linux has it");
+            assert_eq!(file.write(b"x").await.expect_err("full").kind(), full);
+            file.flush().await.expect("reported already");
+            for _ in 0..3 {
+                AsyncWriteExt::write(&mut file, b"x").await.expect("accepted");
+                assert_eq!(file.flush().await.expect_err("full").kind(), full);
+                AsyncWriteExt::write(&mut file, b"x").await.expect("accepted");
+                assert_eq!(file.close().await.expect_err("full").kind(), full);
+                AsyncWriteExt::write(&mut file, b"x").await.expect("accepted");
+                assert_eq!(file.sync_all().await.expect_err("full").kind(), full);
+            }
+            file.flush().await.expect("reported already");
+            assert_eq!(file.write_all(&pattern(1 << 20)).await.expect_err("full").kind(), full);
+        });
+    });
+}
+
+#[test]
+fn a_file_outlives_its_runtime_with_errors_and_works_from_another_thread() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let dir = Dir::new();
+        let path = dir.file("file");
+        let mut file = runtime.block_on(File::create_new(&path)).expect("a new file");
+        // No runtime is entered here: a file has its own.
+        let helper = single_threaded();
+        helper.block_on(file.write_all(b"from elsewhere")).expect("its runtime runs");
+        drop(runtime);
+        let error = helper.block_on(file.write(b"x")).expect_err("no runtime");
+        assert_eq!(error.to_string(), "the runtime has been shut down");
+        assert!(helper.block_on(file.sync_all()).is_err());
+        assert!(helper.block_on(file.read_to_end(&mut Vec::new())).is_err());
+        drop(file);
+        assert_eq!(std::fs::read_to_string(&path).expect("ours"), "from elsewhere");
+        assert_eq!(descriptors_of(&path), 0);
+    });
+}
+
+/// How many descriptors of this process lead to a file.
+fn descriptors_of(path: &Path) -> usize {
+    let all = std::fs::read_dir("/proc/self/fd").expect("this is Linux");
+    let links = all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    links.filter(|link| link == path).count()
+}

@@ -1,0 +1,39 @@
+//! A runtime takes its files, threads and memory with it.
+//!
+//! The one test here has the process for itself, because it counts what the process has.
+
+use std::process;
+use std::time::Duration;
+
+use runtime::net::TcpListener;
+use runtime::time::timeout;
+use runtime::{Builder, Scheduler};
+use windlass_tests::{memory_kib, open_files, threads_named, watch};
+
+fn run_once(scheduler: Scheduler) {
+    let builder = Builder::new().scheduler(scheduler).thread_name("flat");
+    let builder = if scheduler == Scheduler::WorkStealing { builder.workers(2) } else { builder };
+    let runtime = builder.build().expect("the system has threads and files for a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let accepted = timeout(Duration::from_millis(1), listener.accept()).await;
+        accepted.expect_err("nobody connects");
+        runtime::spawn_blocking(|| ()).await.expect("it does not panic");
+        runtime::spawn(async move { listener.accept().await.map(drop) });
+    });
+}
+
+#[test]
+fn a_thousand_runtimes_leave_no_file_thread_or_memory_behind() {
+    let _watchdog = watch();
+    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        // The allocator's arenas, one per thread that it has seen at once, come with the first.
+        (0..50).for_each(|_| run_once(scheduler));
+        let (files, memory) = (open_files(), memory_kib(process::id(), "VmRSS"));
+        (0..500).for_each(|_| run_once(scheduler));
+        assert_eq!(open_files(), files, "{scheduler}");
+        assert_eq!(threads_named("flat"), 0, "{scheduler}");
+        let grown = memory_kib(process::id(), "VmRSS").saturating_sub(memory);
+        assert!(grown < 2048, "{scheduler}: 500 runtimes have left {grown} KiB");
+    }
+}

@@ -1,0 +1,4 @@
+#[runtime::main]
+async fn main(path: String) {
+    println!("{path}");
+}

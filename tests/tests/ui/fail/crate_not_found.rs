@@ -1,0 +1,2 @@
+#[runtime::main(crate = "acme")]
+async fn main() {}

@@ -1,0 +1,10 @@
+struct Server;
+
+impl Server {
+    #[runtime::main]
+    async fn serve(&self) {}
+}
+
+fn main() {
+    let _ = Server.serve();
+}

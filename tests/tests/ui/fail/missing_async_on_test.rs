@@ -1,0 +1,6 @@
+#[runtime::test]
+pub fn waits() {
+    std::future::ready(()).await;
+}
+
+fn main() {}

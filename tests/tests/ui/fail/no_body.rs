@@ -1,0 +1,4 @@
+#[runtime::main]
+async fn serve();
+
+fn main() {}

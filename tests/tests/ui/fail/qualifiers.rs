@@ -1,0 +1,5 @@
+#[runtime::main]
+async unsafe fn main() {}
+
+#[runtime::main]
+async extern "C" fn serve() {}

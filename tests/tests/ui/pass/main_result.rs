@@ -1,0 +1,4 @@
+#[runtime::main(scheduler = "work-stealing", workers = 2)]
+async fn main() -> std::io::Result<()> {
+    Ok(())
+}
