@@ -1,0 +1,5 @@
+//! The load generator alone; see `benches/README.md`.
+
+fn main() -> std::process::ExitCode {
+    benches::load()
+}

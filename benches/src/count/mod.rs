@@ -1,0 +1,273 @@
+//! Counts instructions under callgrind and system calls under strace.
+//!
+//! A workload runs twice, with few and with many rounds; the difference divided by the operations
+//! between is the cost of one, and what starting up costs cancels out. Only one thread, because a
+//! second would make the counts depend on timing.
+
+mod baseline;
+mod tool;
+
+use crate::child::{self, Server};
+use crate::micro::measure::Metrics;
+use crate::net::load::LoadArgs;
+use crate::net::server::ServeArgs;
+use crate::report::{Line, by_workload};
+use crate::results::Results;
+use crate::runtimes::RuntimeName;
+use clap::Args;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+use tool::{INSTRUCTIONS, ReportFile, SYSCALLS, Tool};
+
+/// What to count, and what to compare it with.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CountArgs {
+    /// Runtimes with one thread, as in `tokio-ct,windlass-st`; all of them without it.
+    #[arg(long, value_delimiter = ',')]
+    runtimes: Vec<String>,
+    /// Workloads by name, or by the beginning of it; all without it.
+    #[arg(long, value_delimiter = ',')]
+    workloads: Vec<String>,
+    /// Fails if a count is above the one in this file by more than the tolerance.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
+    /// Percent.
+    #[arg(long, default_value_t = 2.0)]
+    tolerance: f64,
+    /// Writes the counts there, to be the next baseline.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What is counted: operations per round, and rounds of the short and the long run.
+struct Counted {
+    workload: &'static str,
+    ops: u64,
+    rounds: (u64, u64),
+}
+
+const fn counted(workload: &'static str, ops: u64) -> Counted {
+    Counted {
+        workload,
+        ops,
+        rounds: (2, 4),
+    }
+}
+
+const WORKLOADS: &[Counted] = &[
+    counted("spawn_many_10000", 10_000),
+    counted("spawn_join_many_10000", 10_000),
+    counted("yield_many_200x1000", 200_000),
+    counted("yield_now_200x1000", 200_000),
+    Counted {
+        rounds: (5, 20),
+        ..counted("ping_pong_1000", 1_000)
+    },
+    counted("bounce_10000", 10_000),
+    Counted {
+        rounds: (5, 20),
+        ..counted("chained_spawn_1000", 1_000)
+    },
+    counted("join_await_5000", 5_000),
+    counted("timer_cancel_t1", 10_000),
+    counted("timer_cancel_t8", 80_000),
+    counted("timeout_ready", 20_000),
+    counted("timeout_yield_t1", 10_000),
+    counted("timeout_yield_t8", 80_000),
+    counted("yield_only_t1", 20_000),
+];
+
+/// A server under load: saturated, or with so many requests a second that it sleeps between them.
+struct CountedServer {
+    name: &'static str,
+    connections: usize,
+    rate: Option<f64>,
+    /// Requests of the short and the long run.
+    requests: (u64, u64),
+}
+
+const SERVERS: &[CountedServer] = &[
+    CountedServer {
+        name: "ack_c50",
+        connections: 50,
+        rate: None,
+        requests: (2_000, 12_000),
+    },
+    CountedServer {
+        name: "ack_c1",
+        connections: 1,
+        rate: Some(500.0),
+        requests: (200, 1_200),
+    },
+];
+
+/// Under callgrind everything takes fifty times as long.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Counts, prints, writes and compares.
+///
+/// # Errors
+/// `Other` if a count is above the baseline by more than the tolerance.
+pub(crate) fn run(args: &CountArgs) -> io::Result<()> {
+    let includes = |name: &str| {
+        args.workloads.is_empty() || args.workloads.iter().any(|w| name.starts_with(w))
+    };
+    let runtimes = runtimes(args)?;
+    let mut results = Results::default();
+    for counted in WORKLOADS
+        .iter()
+        .filter(|counted| includes(counted.workload))
+    {
+        for runtime in runtimes.iter().filter(|runtime| !runtime.is_server_only()) {
+            eprint!("\r\x1b[K{} {runtime}", counted.workload);
+            report(
+                counted.workload,
+                *runtime,
+                count(counted, *runtime),
+                &mut results,
+            );
+        }
+    }
+    for server in SERVERS.iter().filter(|server| includes(server.name)) {
+        for runtime in &runtimes {
+            eprint!("\r\x1b[K{} {runtime}", server.name);
+            report(
+                server.name,
+                *runtime,
+                count_server(server, *runtime),
+                &mut results,
+            );
+        }
+    }
+    eprint!("\r\x1b[K");
+    print(&results, &runtimes);
+    if let Some(path) = &args.json {
+        fs::write(path, format!("{:#}\n", baseline::medians(&results)))?;
+    }
+    args.baseline.as_deref().map_or(Ok(()), |path| {
+        baseline::compare(path, &results, args.tolerance)
+    })
+}
+
+fn runtimes(args: &CountArgs) -> io::Result<Vec<RuntimeName>> {
+    let mut chosen = Vec::new();
+    for pattern in &args.runtimes {
+        chosen.extend(RuntimeName::matching(pattern).map_err(io::Error::other)?);
+    }
+    let is_chosen = |runtime: &RuntimeName| args.runtimes.is_empty() || chosen.contains(runtime);
+    let all = RuntimeName::ALL.iter().copied();
+    Ok(all
+        .filter(|runtime| !runtime.is_threaded())
+        .filter(is_chosen)
+        .collect())
+}
+
+fn report(
+    workload: &str,
+    runtime: RuntimeName,
+    counts: io::Result<Metrics>,
+    results: &mut Results,
+) {
+    match counts {
+        Ok(metrics) => results.add(workload, runtime, metrics),
+        Err(error) => eprintln!("\r\x1b[K{workload} {runtime}: {error}"),
+    }
+}
+
+/// Counts for one operation of a small workload.
+fn count(counted: &Counted, runtime: RuntimeName) -> io::Result<Metrics> {
+    let one = |rounds: u64| {
+        vec![
+            "one".to_owned(),
+            format!("--runtime={runtime}"),
+            format!("--workload={}", counted.workload),
+            format!("--rounds={rounds}"),
+        ]
+    };
+    let (few, many) = counted.rounds;
+    let ops = (many - few) * counted.ops;
+    let counter = |tool: Tool, rounds| {
+        let report = ReportFile::new()?;
+        let program = child::this_program()?;
+        let mut command = Command::new(tool.program());
+        command
+            .args(tool.arguments(&report.0))
+            .arg(program)
+            .args(one(rounds));
+        child::output(&mut command, LIMIT)?;
+        tool.read(&report.0)
+    };
+    per_operation(ops, |tool, is_long| {
+        counter(tool, if is_long { many } else { few })
+    })
+}
+
+/// Counts for one request to a server.
+fn count_server(counted: &CountedServer, runtime: RuntimeName) -> io::Result<Metrics> {
+    let counter = |tool: Tool, requests: u64| {
+        let report = ReportFile::new()?;
+        let addr = ([127, 0, 0, 1], 0).into();
+        let args = ServeArgs {
+            runtime,
+            addr,
+            workers: 1,
+            cpu: None,
+        };
+        let mut wrapper = vec![tool.program().to_owned()];
+        wrapper.extend(tool.arguments(&report.0));
+        let server = Server::start(&args, &wrapper)?;
+        let mut load = LoadArgs::to(server.addr);
+        load.connections = counted.connections;
+        load.rate = counted.rate;
+        load.requests = Some(requests);
+        load.warm_up = 0.0;
+        load.seconds = LIMIT.as_secs_f64();
+        let arguments = std::iter::once("load".to_owned()).chain(load.to_arguments());
+        child::metrics(&child::this_program()?, arguments, LIMIT)?;
+        server.quit()?;
+        tool.read(&report.0)
+    };
+    let (few, many) = counted.requests;
+    per_operation(many - few, |tool, is_long| {
+        counter(tool, if is_long { many } else { few })
+    })
+}
+
+/// The difference between a long and a short run, per operation; a tool that is missing is left out.
+fn per_operation(ops: u64, count: impl Fn(Tool, bool) -> io::Result<u64>) -> io::Result<Metrics> {
+    let mut metrics = Metrics::new();
+    for tool in [Tool::Callgrind, Tool::Strace] {
+        let few = match count(tool, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            few => few?,
+        };
+        let difference = count(tool, true)?.saturating_sub(few);
+        metrics.insert(tool.metric().to_owned(), difference as f64 / ops as f64);
+    }
+    Ok(metrics)
+}
+
+fn print(results: &Results, runtimes: &[RuntimeName]) {
+    let names = || {
+        let servers = SERVERS.iter().map(|server| server.name);
+        WORKLOADS
+            .iter()
+            .map(|counted| counted.workload)
+            .chain(servers)
+    };
+    for (title, metrics) in [
+        ("Instructions in user mode per operation", &[INSTRUCTIONS]),
+        ("System calls per operation", &[SYSCALLS]),
+    ] {
+        let line = |name: &str| Line {
+            workload: name.to_owned(),
+            metrics,
+            unit: "",
+        };
+        let lines: Vec<Line> = names().map(line).collect();
+        println!("### {title}\n{}", by_workload(results, &lines, runtimes));
+    }
+}

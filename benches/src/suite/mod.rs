@@ -1,0 +1,187 @@
+//! Runs suites: one process per runtime, workload and round, runtimes alternated, medians printed.
+
+mod fairness;
+mod micro;
+mod net;
+
+use crate::chart;
+use crate::micro::measure::Metrics;
+use crate::results::Results;
+use crate::runtimes::RuntimeName;
+use clap::Args;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// A group of workloads with tables of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    Micro,
+    Net,
+    Fairness,
+    Memory,
+}
+
+/// What to run of a suite, and what to do with the figures.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Selection {
+    /// Runtimes or families of them, as in `tokio-mt,windlass`; all without it.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) runtimes: Vec<String>,
+    /// Workloads by name, or by the beginning of it; all without it.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) workloads: Vec<String>,
+    /// Processes per runtime and workload; the median of them is printed.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) processes: usize,
+    /// Worker threads of the runtimes that have them.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) workers: usize,
+    /// Seconds to measure in each process [default: micro 0.3, net 3, fairness 10].
+    #[arg(long)]
+    pub(crate) seconds: Option<f64>,
+    /// Connections of the memory suite; the limit on open files bounds it.
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) idle_connections: usize,
+    /// Writes all figures there.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    /// Draws charts into this folder.
+    #[arg(long)]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+impl Selection {
+    fn includes(&self, workload: &str) -> bool {
+        self.workloads.is_empty() || self.workloads.iter().any(|name| workload.starts_with(name))
+    }
+
+    /// The chosen ones of `defaults`, and of all runtimes if they are named.
+    fn choose(&self, defaults: &[RuntimeName]) -> io::Result<Vec<RuntimeName>> {
+        if self.runtimes.is_empty() {
+            return Ok(defaults.to_vec());
+        }
+        let mut chosen = Vec::new();
+        for pattern in &self.runtimes {
+            chosen.extend(RuntimeName::matching(pattern).map_err(io::Error::other)?);
+        }
+        Ok(RuntimeName::ALL
+            .iter()
+            .copied()
+            .filter(|name| chosen.contains(name))
+            .collect())
+    }
+}
+
+/// One measurement: a workload on a runtime.
+struct Case<'a> {
+    workload: String,
+    runtime: RuntimeName,
+    measure: Box<dyn Fn() -> io::Result<Metrics> + 'a>,
+}
+
+/// Runs every case `processes` times, in rounds, so that a slow minute of the machine meets all.
+fn alternate(cases: &[Case<'_>], processes: usize, results: &mut Results) {
+    for round in 0..processes {
+        for (number, case) in cases.iter().enumerate() {
+            let Case {
+                workload,
+                runtime,
+                measure,
+            } = case;
+            let (done, all) = (round * cases.len() + number + 1, processes * cases.len());
+            eprint!("\r\x1b[K{done}/{all} {workload} {runtime}");
+            match measure() {
+                Ok(metrics) => results.add(workload, *runtime, metrics),
+                Err(error) => eprintln!("\r\x1b[K{workload} {runtime}: {error}"),
+            }
+        }
+    }
+    eprint!("\r\x1b[K");
+}
+
+impl Suite {
+    pub(crate) const ALL: &[Suite] = &[Suite::Micro, Suite::Memory, Suite::Net, Suite::Fairness];
+
+    fn run(self, selection: &Selection, results: &mut Results) -> io::Result<()> {
+        match self {
+            Suite::Micro => micro::run(selection, results),
+            Suite::Memory => micro::run_memory(selection, results),
+            Suite::Net => net::run(selection, results),
+            Suite::Fairness => fairness::run(selection, results),
+        }
+    }
+}
+
+/// Runs the suites one after the other, prints their tables, and writes the files asked for.
+pub(crate) fn run(suites: &[Suite], selection: &Selection) -> io::Result<()> {
+    println!("{}\n", machine());
+    let mut results = Results::default();
+    for suite in suites {
+        suite.run(selection, &mut results)?;
+    }
+    if let Some(path) = &selection.json {
+        fs::write(path, format!("{:#}\n", results.to_json()))?;
+    }
+    if let Some(folder) = &selection.svg {
+        chart::draw_all(&results, folder)?;
+    }
+    Ok(())
+}
+
+/// What the figures were measured on, in one line.
+fn machine() -> String {
+    let first_line = |path: &str, name: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default();
+        line.rsplit_once(": ")
+            .map_or(line, |(_, value)| value)
+            .trim()
+            .to_owned()
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let model = first_line("/proc/cpuinfo", "model name");
+    let kernel = first_line("/proc/sys/kernel/osrelease", "");
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = load.split_whitespace().next().unwrap_or("?");
+    format!(
+        "{cpus} CPUs ({model}), Linux {kernel}, load average {busy} before, {}",
+        build()
+    )
+}
+
+fn build() -> &'static str {
+    if cfg!(debug_assertions) {
+        "DEBUG BUILD: figures mean nothing"
+    } else {
+        "release build"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn runtimes_alternate() {
+        let seen = RefCell::new(Vec::new());
+        let case = |runtime| Case {
+            workload: "w".to_owned(),
+            runtime,
+            measure: Box::new({
+                let seen = &seen;
+                move || {
+                    seen.borrow_mut().push(runtime);
+                    Ok(Metrics::new())
+                }
+            }),
+        };
+        let (a, b) = (RuntimeName::TokioMt, RuntimeName::SmolMt);
+        alternate(&[case(a), case(b)], 2, &mut Results::default());
+        assert_eq!(*seen.borrow(), [a, b, a, b]);
+    }
+}
