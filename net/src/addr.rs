@@ -114,10 +114,7 @@ impl ToTarget for (&str, u16) {
         let (host, port) = *self;
         match host.parse::<IpAddr>() {
             Ok(ip) => Target::One(SocketAddr::new(ip, port)),
-            Err(_) => Target::Name {
-                host: host.to_owned(),
-                port,
-            },
+            Err(_) => Target::Name { host: host.to_owned(), port },
         }
     }
 }
@@ -291,9 +288,7 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // After `give` there is nobody left to read this.
-        self.set(Err(io::Error::other(
-            "the runtime was shut down before the name was resolved",
-        )));
+        self.set(Err(io::Error::other("the runtime was shut down before the name was resolved")));
     }
 }
 
@@ -329,6 +324,21 @@ impl Error for Unresolved {
 pub(crate) struct Failures(Vec<(SocketAddr, io::Error)>);
 
 impl Failures {
+    /// The outcome of the first address that works.
+    pub(crate) fn first_success<T>(
+        addrs: &[SocketAddr],
+        mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut failures = Failures::default();
+        for &addr in addrs {
+            match attempt(addr) {
+                Ok(value) => return Ok(value),
+                Err(error) => failures.add(addr, error),
+            }
+        }
+        Err(failures.into_error())
+    }
+
     pub(crate) fn add(&mut self, addr: SocketAddr, error: io::Error) {
         self.0.push((addr, error));
     }
@@ -338,10 +348,7 @@ impl Failures {
             0 => io::Error::new(ErrorKind::InvalidInput, "there is no address to try"),
             1 => self.0.remove(0).1,
             _ => {
-                let last = self
-                    .0
-                    .last()
-                    .map_or(ErrorKind::Other, |(_, error)| error.kind());
+                let last = self.0.last().map_or(ErrorKind::Other, |(_, error)| error.kind());
                 io::Error::new(last, self)
             }
         }

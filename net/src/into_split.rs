@@ -1,47 +1,48 @@
 //! The owned halves of a connection: one reads, one writes, each in a task of its own.
 
+use crate::connection::{self, Connection};
+use crate::driver::registered::Registered;
+use crate::methods::{
+    byte_reader, byte_writer, read_methods, readable_methods, writable_methods, write_methods,
+};
 use crate::tcp_stream::TcpStream;
-use futures_util::io::{AsyncRead, AsyncWrite};
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
+use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-/// The owned half that reads; made by [`TcpStream::into_split`].
+/// The owned half that reads; made by [`TcpStream::into_split`] and
+/// [`UnixStream::into_split`](crate::UnixStream::into_split).
 ///
 /// The connection is closed when both halves are dropped. What it lacks is reached through
-/// [`AsRef<TcpStream>`].
+/// [`AsRef`], which gives the connection.
 #[derive(Debug)]
-pub struct OwnedReadHalf(Arc<TcpStream>);
+pub struct OwnedReadHalf<C: Connection = TcpStream>(Arc<C>);
 
-/// The owned half that writes; made by [`TcpStream::into_split`].
+/// The owned half that writes; made by [`TcpStream::into_split`] and
+/// [`UnixStream::into_split`](crate::UnixStream::into_split).
 ///
 /// Dropping it ends the outgoing direction: the peer reads the end of the stream, and can still
-/// send. What it lacks is reached through [`AsRef<TcpStream>`].
+/// send. What it lacks is reached through [`AsRef`], which gives the connection.
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedWriteHalf<C: Connection = TcpStream> {
+    connection: Arc<C>,
     /// Unset by what drops the half and keeps the direction.
     ends_on_drop: bool,
 }
 
-pub(crate) fn into_split(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
-    let stream = Arc::new(stream);
-    (
-        OwnedReadHalf(Arc::clone(&stream)),
-        OwnedWriteHalf {
-            stream,
-            ends_on_drop: true,
-        },
-    )
+pub(crate) fn into_split<C: Connection>(connection: C) -> (OwnedReadHalf<C>, OwnedWriteHalf<C>) {
+    let connection = Arc::new(connection);
+    (OwnedReadHalf(Arc::clone(&connection)), OwnedWriteHalf { connection, ends_on_drop: true })
 }
 
 /// Puts two halves together again.
-fn reunite(read: OwnedReadHalf, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
-    if !Arc::ptr_eq(&read.0, &write.stream) {
+fn reunite<C: Connection>(
+    read: OwnedReadHalf<C>,
+    mut write: OwnedWriteHalf<C>,
+) -> Result<C, ReuniteError<C>> {
+    if !Arc::ptr_eq(&read.0, &write.connection) {
         return Err(ReuniteError(read, write));
     }
     write.ends_on_drop = false;
@@ -66,83 +67,40 @@ fn reunite(read: OwnedReadHalf, mut write: OwnedWriteHalf) -> Result<TcpStream, 
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<C: Connection = TcpStream>(
+    /// The half that reads.
+    pub OwnedReadHalf<C>,
+    /// The half that writes.
+    pub OwnedWriteHalf<C>,
+);
 
-impl fmt::Display for ReuniteError {
+impl<C: Connection> fmt::Display for ReuniteError<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the two halves belong to different connections")
     }
 }
 
-impl Error for ReuniteError {}
+impl<C: Connection + fmt::Debug> Error for ReuniteError<C> {}
 
-impl OwnedReadHalf {
-    /// Reads some bytes and returns how many; 0 is the end of the stream, or an empty buffer.
-    ///
-    /// **Cancel safety**: safe, nothing is lost.
-    ///
-    /// # Errors
-    /// As [`TcpStream::read`].
-    pub fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.0.io.read(buf)
-    }
-
-    /// Fills the buffer.
-    ///
-    /// **Cancel safety**: none, the bytes read so far are lost.
-    ///
-    /// # Errors
-    /// As [`TcpStream::read_exact`].
-    pub fn read_exact(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
-        self.0.io.read_exact(buf)
-    }
-
-    /// Reads into several buffers, in order, and returns the number of bytes.
-    ///
-    /// **Cancel safety**: safe, nothing is lost.
-    ///
-    /// # Errors
-    /// As [`TcpStream::read`].
-    pub fn read_vectored(
-        &mut self,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> impl Future<Output = io::Result<usize>> {
-        self.0.io.read_vectored(bufs)
-    }
+impl<C: Connection> OwnedReadHalf<C> {
+    read_methods!();
+    readable_methods!();
 
     /// Reads some bytes and leaves them to be read again.
     ///
     /// **Cancel safety**: safe.
     ///
     /// # Errors
-    /// As [`TcpStream::read`].
+    /// As [`read`](Self::read).
     pub fn peek(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.0.peek(buf)
-    }
-
-    /// Reads what is there, without waiting.
-    ///
-    /// # Errors
-    /// As [`TcpStream::try_read`].
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buf)
-    }
-
-    /// Waits until there is something to read, or the end of the stream.
-    ///
-    /// A hint. **Cancel safety**: safe.
-    ///
-    /// # Errors
-    /// As [`TcpStream::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.0.readable().await
+        self.io().peek(buf)
     }
 
     /// The local address.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<C::Addr> {
         self.0.local_addr()
     }
 
@@ -150,7 +108,7 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<C::Addr> {
         self.0.peer_addr()
     }
 
@@ -158,100 +116,48 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     /// If they are not of one connection.
-    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, write: OwnedWriteHalf<C>) -> Result<C, ReuniteError<C>> {
         reunite(self, write)
+    }
+
+    fn io(&self) -> &Registered<C::Source> {
+        self.0.io()
     }
 }
 
-impl OwnedWriteHalf {
-    /// Writes some of the bytes and returns how many.
-    ///
-    /// **Cancel safety**: safe, nothing has been written unless the future is done.
-    ///
-    /// # Errors
-    /// As [`TcpStream::write`].
-    pub fn write(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.stream.io.write(buf)
-    }
-
-    /// Writes all of the bytes.
-    ///
-    /// **Cancel safety**: none, some of the bytes may have been written.
-    ///
-    /// # Errors
-    /// As [`TcpStream::write_all`].
-    pub fn write_all(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        self.stream.io.write_all(buf)
-    }
-
-    /// Writes from several buffers, in order, and returns the number of bytes.
-    ///
-    /// **Cancel safety**: safe, nothing has been written unless the future is done.
-    ///
-    /// # Errors
-    /// As [`TcpStream::write`].
-    pub fn write_vectored(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-    ) -> impl Future<Output = io::Result<usize>> {
-        self.stream.io.write_vectored(bufs)
-    }
-
-    /// Does nothing: what has been written is with the operating system already.
-    ///
-    /// # Errors
-    /// None.
-    pub async fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Writes what there is room for, without waiting.
-    ///
-    /// # Errors
-    /// As [`TcpStream::try_write`].
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(buf)
-    }
-
-    /// Waits until there is room to write, or the stream is closed.
-    ///
-    /// A hint. **Cancel safety**: safe.
-    ///
-    /// # Errors
-    /// As [`TcpStream::writable`].
-    pub async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
-    }
+impl<C: Connection> OwnedWriteHalf<C> {
+    write_methods!();
+    writable_methods!();
 
     /// Ends the outgoing direction: the peer reads the end of the stream, and can still send.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection is gone.
     pub fn shutdown(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+        self.connection.shutdown(Shutdown::Write)
     }
 
     /// The local address.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+    pub fn local_addr(&self) -> io::Result<C::Addr> {
+        self.connection.local_addr()
     }
 
     /// The address of the peer.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
+    pub fn peer_addr(&self) -> io::Result<C::Addr> {
+        self.connection.peer_addr()
     }
 
     /// Puts the halves together again.
     ///
     /// # Errors
     /// If they are not of one connection.
-    pub fn reunite(self, read: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, read: OwnedReadHalf<C>) -> Result<C, ReuniteError<C>> {
         reunite(read, self)
     }
 
@@ -259,70 +165,36 @@ impl OwnedWriteHalf {
     pub fn forget(mut self) {
         self.ends_on_drop = false;
     }
+
+    fn io(&self) -> &Registered<C::Source> {
+        self.connection.io()
+    }
+
+    fn end(&self) -> io::Result<()> {
+        connection::end(&*self.connection)
+    }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<C: Connection> Drop for OwnedWriteHalf<C> {
     fn drop(&mut self) {
         if self.ends_on_drop {
             // Fails if the connection is gone, which has ended the direction as well.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.connection.shutdown(Shutdown::Write);
         }
     }
 }
 
-impl AsRef<TcpStream> for OwnedReadHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<C: Connection> AsRef<C> for OwnedReadHalf<C> {
+    fn as_ref(&self) -> &C {
         &self.0
     }
 }
 
-impl AsyncRead for OwnedReadHalf {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_read(context, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_read_vectored(context, bufs)
+impl<C: Connection> AsRef<C> for OwnedWriteHalf<C> {
+    fn as_ref(&self) -> &C {
+        &self.connection
     }
 }
 
-impl AsRef<TcpStream> for OwnedWriteHalf {
-    fn as_ref(&self) -> &TcpStream {
-        &self.stream
-    }
-}
-
-impl AsyncWrite for OwnedWriteHalf {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_write(context, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_write_vectored(context, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut (*self).as_ref()).poll_flush(context)
-    }
-
-    /// Ends the outgoing direction.
-    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut (*self).as_ref()).poll_close(context)
-    }
-}
+byte_reader!([C: Connection] OwnedReadHalf<C>);
+byte_writer!([C: Connection] OwnedWriteHalf<C>, "Ends the outgoing direction.");

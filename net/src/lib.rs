@@ -1,4 +1,4 @@
-//! The I/O driver and the TCP sockets of the windlass runtime.
+//! The I/O driver, sockets and pipes of the windlass runtime.
 //!
 //! In a program that uses the runtime, this crate is `runtime::net`, and the runtime drives it:
 //!
@@ -38,9 +38,17 @@
 //! ```
 //!
 //! # What is here
-//! - Sockets: [`TcpListener`], [`TcpStream`] with its halves, and [`TcpSocket`] for options that
-//!   must be set early. They have methods of their own, and implement the traits of `futures-io`.
-//! - [`Registered`], which makes any other pollable file asynchronous.
+//! - TCP: [`TcpListener`], [`TcpStream`] with its halves, and [`TcpSocket`] for options that must be
+//!   set early.
+//! - Unix sockets: [`UnixListener`] and [`UnixStream`], used like their TCP twins, and
+//!   [`UnixDatagram`]; [`UCred`] tells who the peer is.
+//! - Datagrams over IP: [`UdpSocket`].
+//! - Pipes, named and not: [`pipe`].
+//! - [`Registered`], also called [`AsyncFd`], which makes any other pollable file asynchronous.
+//!
+//! Streams and pipes have `read` and `write` of their own, and implement the traits of
+//! `futures-io`. What several types have in common is written once, in `methods`.
+//!
 //! - Addresses: [`ToSocketAddrs`] and [`lookup_host`].
 //! - For who builds a runtime: [`Driver`], its [`Turn`]s and [`Hooks`]; a [`Handle`] is what
 //!   sockets are created with. The driver knows tasks only as [`Waker`](std::task::Waker)s.
@@ -53,11 +61,8 @@
 //! After `fork`, a child that goes on using the driver shares the kernel's poller with its parent
 //! and steals its events: call `exec`, or do not touch sockets there.
 
-#![forbid(unsafe_code)]
-#![cfg_attr(
-    windlass_loom,
-    allow(dead_code, reason = "the models use only a part of the crate")
-)]
+#![deny(unsafe_code)]
+#![cfg_attr(windlass_loom, allow(dead_code, reason = "the models use only a part of the crate"))]
 
 #[cfg(not(unix))]
 compile_error!(
@@ -66,26 +71,45 @@ compile_error!(
 );
 
 mod addr;
+mod connection;
+mod datagram_room;
 mod driver;
 mod handle;
+mod incoming;
 mod interest;
 mod into_split;
+mod methods;
 #[cfg(all(test, windlass_loom))]
 mod model;
+pub mod pipe;
 mod split;
 mod sync;
-mod tcp_io;
 mod tcp_listener;
 mod tcp_socket;
 mod tcp_stream;
+// One system call that no dependency makes correctly in safe code.
+#[allow(unsafe_code)]
+mod ucred;
+mod udp_socket;
+mod unix_addr;
+mod unix_datagram;
+mod unix_listener;
+mod unix_stream;
 
 pub use addr::{ToSocketAddrs, lookup_host};
-pub use driver::registered::Registered;
+pub use connection::Connection;
+pub use driver::registered::{AsyncFd, Registered};
 pub use driver::{Driver, Hooks, Job, Turn};
 pub use handle::{EnterGuard, Handle};
+pub use incoming::Incoming;
 pub use interest::{Interest, Ready};
 pub use into_split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use split::{ReadHalf, WriteHalf};
-pub use tcp_listener::{Incoming, TcpListener};
+pub use tcp_listener::TcpListener;
 pub use tcp_socket::TcpSocket;
 pub use tcp_stream::TcpStream;
+pub use ucred::UCred;
+pub use udp_socket::UdpSocket;
+pub use unix_datagram::UnixDatagram;
+pub use unix_listener::UnixListener;
+pub use unix_stream::UnixStream;

@@ -72,10 +72,7 @@ fn clearing_never_erases_a_newer_event() {
             readiness.clear(seen, READ.mask());
         }
         driver.join().expect("the driver's thread ends");
-        assert!(
-            is_read || readiness.state().satisfies(READ),
-            "the byte has been forgotten"
-        );
+        assert!(is_read || readiness.state().satisfies(READ), "the byte has been forgotten");
     });
 }
 
@@ -201,10 +198,7 @@ fn no_unpark_is_lost() {
             }
             unpark.end_sleep();
         }
-        assert!(
-            work.load(Ordering::Relaxed),
-            "what was written before the unpark is not visible"
-        );
+        assert!(work.load(Ordering::Relaxed), "what was written before the unpark is not visible");
         unparker.join().expect("the unparker's thread ends");
     });
 }
@@ -230,9 +224,7 @@ fn a_late_write_is_no_unpark() {
         if unpark.begin_sleep() {
             unpark.end_sleep();
         }
-        unparkers
-            .into_iter()
-            .for_each(|thread| thread.join().expect("the thread ends"));
+        unparkers.into_iter().for_each(|thread| thread.join().expect("the thread ends"));
         // All unparks are over. Their token, if it is left, prevents one sleep and not two.
         let is_asleep = unpark.begin_sleep() || unpark.begin_sleep();
         assert!(is_asleep, "the token was not taken");

@@ -1,97 +1,53 @@
 //! The borrowed halves of a connection: one reads, one writes, in one task.
 
+use crate::connection::{self, Connection};
+use crate::driver::registered::Registered;
+use crate::methods::{
+    byte_reader, byte_writer, read_methods, readable_methods, writable_methods, write_methods,
+};
 use crate::tcp_stream::TcpStream;
-use futures_util::io::{AsyncRead, AsyncWrite};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io;
+use std::net::Shutdown;
 
-/// The borrowed half that reads; made by [`TcpStream::split`].
+/// The borrowed half that reads; made by [`TcpStream::split`] and
+/// [`UnixStream::split`](crate::UnixStream::split).
 ///
-/// What it lacks is reached through [`AsRef<TcpStream>`].
+/// What it lacks is reached through [`AsRef`], which gives the connection.
 #[derive(Debug)]
-pub struct ReadHalf<'a>(&'a TcpStream);
+pub struct ReadHalf<'a, C: Connection = TcpStream>(&'a C);
 
-/// The borrowed half that writes; made by [`TcpStream::split`].
+/// The borrowed half that writes; made by [`TcpStream::split`] and
+/// [`UnixStream::split`](crate::UnixStream::split).
 ///
 /// Dropping it leaves the direction open; [`shutdown`](WriteHalf::shutdown) ends it. What it lacks
-/// is reached through [`AsRef<TcpStream>`].
+/// is reached through [`AsRef`], which gives the connection.
 #[derive(Debug)]
-pub struct WriteHalf<'a>(&'a TcpStream);
+pub struct WriteHalf<'a, C: Connection = TcpStream>(&'a C);
 
 /// The halves, whose exclusive borrow the caller holds.
-pub(crate) fn split(stream: &mut TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
-    (ReadHalf(stream), WriteHalf(stream))
+pub(crate) fn split<C: Connection>(connection: &mut C) -> (ReadHalf<'_, C>, WriteHalf<'_, C>) {
+    (ReadHalf(connection), WriteHalf(connection))
 }
 
-impl ReadHalf<'_> {
-    /// Reads some bytes and returns how many; 0 is the end of the stream, or an empty buffer.
-    ///
-    /// **Cancel safety**: safe, nothing is lost.
-    ///
-    /// # Errors
-    /// As [`TcpStream::read`].
-    pub fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.0.io.read(buf)
-    }
-
-    /// Fills the buffer.
-    ///
-    /// **Cancel safety**: none, the bytes read so far are lost.
-    ///
-    /// # Errors
-    /// As [`TcpStream::read_exact`].
-    pub fn read_exact(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
-        self.0.io.read_exact(buf)
-    }
-
-    /// Reads into several buffers, in order, and returns the number of bytes.
-    ///
-    /// **Cancel safety**: safe, nothing is lost.
-    ///
-    /// # Errors
-    /// As [`TcpStream::read`].
-    pub fn read_vectored(
-        &mut self,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> impl Future<Output = io::Result<usize>> {
-        self.0.io.read_vectored(bufs)
-    }
+impl<C: Connection> ReadHalf<'_, C> {
+    read_methods!();
+    readable_methods!();
 
     /// Reads some bytes and leaves them to be read again.
     ///
     /// **Cancel safety**: safe.
     ///
     /// # Errors
-    /// As [`TcpStream::read`].
+    /// As [`read`](Self::read).
     pub fn peek(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.0.peek(buf)
-    }
-
-    /// Reads what is there, without waiting.
-    ///
-    /// # Errors
-    /// As [`TcpStream::try_read`].
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buf)
-    }
-
-    /// Waits until there is something to read, or the end of the stream.
-    ///
-    /// A hint. **Cancel safety**: safe.
-    ///
-    /// # Errors
-    /// As [`TcpStream::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.0.readable().await
+        self.io().peek(buf)
     }
 
     /// The local address.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<C::Addr> {
         self.0.local_addr()
     }
 
@@ -99,70 +55,18 @@ impl ReadHalf<'_> {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<C::Addr> {
         self.0.peer_addr()
+    }
+
+    fn io(&self) -> &Registered<C::Source> {
+        self.0.io()
     }
 }
 
-impl WriteHalf<'_> {
-    /// Writes some of the bytes and returns how many.
-    ///
-    /// **Cancel safety**: safe, nothing has been written unless the future is done.
-    ///
-    /// # Errors
-    /// As [`TcpStream::write`].
-    pub fn write(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.0.io.write(buf)
-    }
-
-    /// Writes all of the bytes.
-    ///
-    /// **Cancel safety**: none, some of the bytes may have been written.
-    ///
-    /// # Errors
-    /// As [`TcpStream::write_all`].
-    pub fn write_all(&mut self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        self.0.io.write_all(buf)
-    }
-
-    /// Writes from several buffers, in order, and returns the number of bytes.
-    ///
-    /// **Cancel safety**: safe, nothing has been written unless the future is done.
-    ///
-    /// # Errors
-    /// As [`TcpStream::write`].
-    pub fn write_vectored(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-    ) -> impl Future<Output = io::Result<usize>> {
-        self.0.io.write_vectored(bufs)
-    }
-
-    /// Does nothing: what has been written is with the operating system already.
-    ///
-    /// # Errors
-    /// None.
-    pub async fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Writes what there is room for, without waiting.
-    ///
-    /// # Errors
-    /// As [`TcpStream::try_write`].
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.0.try_write(buf)
-    }
-
-    /// Waits until there is room to write, or the stream is closed.
-    ///
-    /// A hint. **Cancel safety**: safe.
-    ///
-    /// # Errors
-    /// As [`TcpStream::writable`].
-    pub async fn writable(&self) -> io::Result<()> {
-        self.0.writable().await
-    }
+impl<C: Connection> WriteHalf<'_, C> {
+    write_methods!();
+    writable_methods!();
 
     /// Ends the outgoing direction: the peer reads the end of the stream, and can still send.
     ///
@@ -176,7 +80,7 @@ impl WriteHalf<'_> {
     ///
     /// # Errors
     /// The operating system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<C::Addr> {
         self.0.local_addr()
     }
 
@@ -184,64 +88,30 @@ impl WriteHalf<'_> {
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<C::Addr> {
         self.0.peer_addr()
     }
+
+    fn io(&self) -> &Registered<C::Source> {
+        self.0.io()
+    }
+
+    fn end(&self) -> io::Result<()> {
+        connection::end(self.0)
+    }
 }
 
-impl AsRef<TcpStream> for ReadHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+impl<C: Connection> AsRef<C> for ReadHalf<'_, C> {
+    fn as_ref(&self) -> &C {
         self.0
     }
 }
 
-impl AsyncRead for ReadHalf<'_> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_read(context, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_read_vectored(context, bufs)
-    }
-}
-
-impl AsRef<TcpStream> for WriteHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+impl<C: Connection> AsRef<C> for WriteHalf<'_, C> {
+    fn as_ref(&self) -> &C {
         self.0
     }
 }
 
-impl AsyncWrite for WriteHalf<'_> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_write(context, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut (*self).as_ref()).poll_write_vectored(context, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut (*self).as_ref()).poll_flush(context)
-    }
-
-    /// Ends the outgoing direction.
-    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut (*self).as_ref()).poll_close(context)
-    }
-}
+byte_reader!([C: Connection] ReadHalf<'_, C>);
+byte_writer!([C: Connection] WriteHalf<'_, C>, "Ends the outgoing direction.");

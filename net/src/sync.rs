@@ -29,9 +29,7 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0
-            .lock()
-            .expect("a model that panics under a lock has failed already")
+        self.0.lock().expect("a model that panics under a lock has failed already")
     }
 
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {

@@ -242,10 +242,7 @@ impl TcpSocket {
     /// # Errors
     /// The operating system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0
-            .local_addr()?
-            .as_socket()
-            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
     /// The pending error of the socket, which this clears.
@@ -259,21 +256,13 @@ impl TcpSocket {
 
 #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
 pub(crate) fn keepalive(socket: &Socket) -> io::Result<Option<Duration>> {
-    if socket.keepalive()? {
-        socket.tcp_keepalive_time().map(Some)
-    } else {
-        Ok(None)
-    }
+    if socket.keepalive()? { socket.tcp_keepalive_time().map(Some) } else { Ok(None) }
 }
 
 /// These have one time for all sockets, and do not tell it.
 #[cfg(any(target_os = "openbsd", target_os = "haiku"))]
 pub(crate) fn keepalive(socket: &Socket) -> io::Result<Option<Duration>> {
-    if socket.keepalive()? {
-        Err(io::ErrorKind::Unsupported.into())
-    } else {
-        Ok(None)
-    }
+    if socket.keepalive()? { Err(io::ErrorKind::Unsupported.into()) } else { Ok(None) }
 }
 
 pub(crate) fn set_keepalive(socket: &Socket, keepalive: Option<Duration>) -> io::Result<()> {
@@ -285,10 +274,7 @@ pub(crate) fn set_keepalive(socket: &Socket, keepalive: Option<Duration>) -> io:
 
 fn is_in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
-        || matches!(
-            error.kind(),
-            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-        )
+        || matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
 impl AsFd for TcpSocket {

@@ -13,11 +13,7 @@ use support::{Count, poll, poll_now, run, turn_until, watchdog};
 /// A driver without threads for names: whoever asks for one fails the test.
 fn threadless() -> Driver {
     let refuse = |_| panic!("a literal address needs no thread");
-    Driver::new(Hooks {
-        blocking: Box::new(refuse),
-        ..Hooks::none()
-    })
-    .expect("a driver")
+    Driver::new(Hooks { blocking: Box::new(refuse), ..Hooks::none() }).expect("a driver")
 }
 
 async fn lookup(addr: &str) -> io::Result<Vec<SocketAddr>> {
@@ -28,28 +24,12 @@ async fn lookup(addr: &str) -> io::Result<Vec<SocketAddr>> {
 fn literal_addresses_need_no_thread() {
     let _watchdog = watchdog();
     threadless().block_on(async {
-        for text in [
-            "127.0.0.1:80",
-            "[::1]:80",
-            "[fe80::1%3]:80",
-            "0.0.0.0:65535",
-        ] {
+        for text in ["127.0.0.1:80", "[::1]:80", "[fe80::1%3]:80", "0.0.0.0:65535"] {
             let addrs = lookup(text).await.expect("it is an address");
-            assert_eq!(
-                addrs,
-                [text
-                    .parse::<SocketAddr>()
-                    .expect("so says the standard library")]
-            );
+            assert_eq!(addrs, [text.parse::<SocketAddr>().expect("so says the standard library")]);
         }
-        let addrs: Vec<_> = lookup_host(("::1", 80))
-            .await
-            .expect("it is an address")
-            .collect();
-        assert_eq!(
-            addrs,
-            ["[::1]:80".parse().expect("so says the standard library")]
-        );
+        let addrs: Vec<_> = lookup_host(("::1", 80)).await.expect("it is an address").collect();
+        assert_eq!(addrs, ["[::1]:80".parse().expect("so says the standard library")]);
     });
 }
 
@@ -71,10 +51,7 @@ fn what_is_no_address_is_refused_with_the_reason() {
             let error = lookup(text).await.expect_err(text);
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
             assert!(error.to_string().contains(reason), "{text}: {error}");
-            assert!(
-                error.to_string().contains(&format!("`{text}`")),
-                "{text}: {error}"
-            );
+            assert!(error.to_string().contains(&format!("`{text}`")), "{text}: {error}");
         }
     });
 }
@@ -83,26 +60,15 @@ fn what_is_no_address_is_refused_with_the_reason() {
 fn a_name_is_resolved_on_another_thread() {
     let addrs = run(lookup("localhost:81")).expect("every machine knows itself");
     assert!(!addrs.is_empty());
-    assert!(
-        addrs
-            .iter()
-            .all(|addr| addr.ip().is_loopback() && addr.port() == 81),
-        "{addrs:?}"
-    );
+    assert!(addrs.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 81), "{addrs:?}");
 }
 
 #[test]
 fn a_name_that_cannot_be_resolved_is_in_the_message() {
     // With a zero byte no system asks a server.
     let error = run(TcpStream::connect("bad\0name:80")).expect_err("no such name");
-    assert!(
-        error.to_string().contains("could not resolve `bad\0name`"),
-        "{error}"
-    );
-    let source = error
-        .get_ref()
-        .and_then(std::error::Error::source)
-        .expect("it has a source");
+    assert!(error.to_string().contains("could not resolve `bad\0name`"), "{error}");
+    let source = error.get_ref().and_then(std::error::Error::source).expect("it has a source");
     assert!(source.downcast_ref::<io::Error>().is_some());
 }
 
@@ -110,28 +76,16 @@ fn a_name_that_cannot_be_resolved_is_in_the_message() {
 fn a_refused_or_dropped_resolution_is_an_error_and_no_hang() {
     let _watchdog = watchdog();
     let refuse = |_| Err(io::Error::other("no threads today"));
-    let driver = Driver::new(Hooks {
-        blocking: Box::new(refuse),
-        ..Hooks::none()
-    });
-    let error = driver
-        .expect("a driver")
-        .block_on(lookup("localhost:80"))
-        .expect_err("refused");
+    let driver = Driver::new(Hooks { blocking: Box::new(refuse), ..Hooks::none() });
+    let error = driver.expect("a driver").block_on(lookup("localhost:80")).expect_err("refused");
     assert_eq!(error.to_string(), "no threads today");
 
     let forget = |job| {
         drop(job);
         Ok(())
     };
-    let driver = Driver::new(Hooks {
-        blocking: Box::new(forget),
-        ..Hooks::none()
-    });
-    let error = driver
-        .expect("a driver")
-        .block_on(lookup("localhost:80"))
-        .expect_err("dropped");
+    let driver = Driver::new(Hooks { blocking: Box::new(forget), ..Hooks::none() });
+    let error = driver.expect("a driver").block_on(lookup("localhost:80")).expect_err("dropped");
     assert!(error.to_string().contains("shut down"), "{error}");
 }
 
@@ -146,11 +100,8 @@ fn a_lookup_may_be_dropped_or_moved_to_another_task() {
             Ok(())
         }
     };
-    let driver = Driver::new(Hooks {
-        blocking: Box::new(keep),
-        ..Hooks::none()
-    })
-    .expect("a driver");
+    let driver =
+        Driver::new(Hooks { blocking: Box::new(keep), ..Hooks::none() }).expect("a driver");
     let _entered = driver.handle().enter();
     let run_jobs = || {
         let taken = std::mem::take(&mut *jobs.lock().expect("no panic under it"));

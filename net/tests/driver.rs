@@ -14,14 +14,11 @@ use support::{Count, driver, poll, poll_now, settle, watchdog};
 
 fn wait(driver: &Driver, timeout: Option<Duration>) -> usize {
     let mut turn = driver.try_turn().expect("nobody else drives");
-    turn.wait(timeout, &mut Vec::new())
-        .expect("the poller waits")
+    turn.wait(timeout, &mut Vec::new()).expect("the poller waits")
 }
 
 fn message(panic: Box<dyn std::any::Any + Send>) -> String {
-    *panic
-        .downcast::<String>()
-        .expect("the panic has a formatted message")
+    *panic.downcast::<String>().expect("the panic has a formatted message")
 }
 
 /// Whether somebody else has the processor at the end of a wait is not ours to decide, so of many
@@ -44,10 +41,7 @@ fn a_wait_is_never_early_and_ends_within_a_millisecond() {
             }
         }
         if cfg!(target_os = "linux") {
-            assert!(
-                best < Duration::from_millis(1),
-                "{timeout:?} ended {best:?} late at best"
-            );
+            assert!(best < Duration::from_millis(1), "{timeout:?} ended {best:?} late at best");
         }
     }
 }
@@ -58,12 +52,8 @@ fn a_wait_for_ages_lasts_until_an_unpark() {
     let _watchdog = watchdog();
     let driver = driver();
     let days = Duration::from_secs(24 * 60 * 60);
-    for timeout in [
-        None,
-        Some(Duration::MAX),
-        Some(25 * days),
-        Some(Duration::from_secs(1 << 62)),
-    ] {
+    for timeout in [None, Some(Duration::MAX), Some(25 * days), Some(Duration::from_secs(1 << 62))]
+    {
         std::thread::scope(|scope| {
             let start = Instant::now();
             scope.spawn(|| {
@@ -117,10 +107,7 @@ fn an_unpark_before_the_wait_ends_it_and_a_look_leaves_it() {
 
     let start = Instant::now();
     wait(&driver, Some(Duration::from_millis(20)));
-    assert!(
-        start.elapsed() >= Duration::from_millis(20),
-        "the token was taken"
-    );
+    assert!(start.elapsed() >= Duration::from_millis(20), "the token was taken");
 }
 
 #[test]
@@ -140,10 +127,7 @@ fn a_signal_does_not_end_a_wait() {
     let driver = driver();
     let script =
         "i=0; while [ $i -lt 300 ]; do i=$((i + 1)); kill -STOP $PPID; kill -CONT $PPID; done";
-    let mut child = std::process::Command::new("sh")
-        .args(["-c", script])
-        .spawn()
-        .expect("sh runs");
+    let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().expect("sh runs");
     let start = Instant::now();
     assert_eq!(wait(&driver, Some(Duration::from_millis(300))), 0);
     assert!(start.elapsed() >= Duration::from_millis(300));
@@ -180,13 +164,9 @@ fn a_shutdown_ends_pending_operations_and_refuses_later_ones() {
     driver_less(accepting).expect_err("the driver is gone");
     drop(driver);
     driver_less(registered.readable()).expect_err("so it is for later waits");
-    registered
-        .try_io(Interest::READABLE, |_| Ok(()))
-        .expect_err("and attempts");
-    driver_less(TcpStream::connect(
-        listener.local_addr().expect("it is bound"),
-    ))
-    .expect_err("and new sockets");
+    registered.try_io(Interest::READABLE, |_| Ok(())).expect_err("and attempts");
+    driver_less(TcpStream::connect(listener.local_addr().expect("it is bound")))
+        .expect_err("and new sockets");
     let socket = TcpSocket::new_v4().expect("a socket");
     let late = socket.listen(1).expect("it needs no driver to listen");
     driver_less(late.accept()).expect_err("but to accept");
@@ -244,10 +224,7 @@ fn without_a_runtime_the_panic_names_the_call_and_the_line() {
     let late = catch_unwind(|| driver_less(TcpListener::bind("127.0.0.1:0")));
     let text = message(late.expect_err("there is no runtime"));
     assert!(text.contains("`TcpListener::bind`"), "{text}");
-    assert!(
-        text.contains(&format!("{}:{}", file!(), first_line + 1)),
-        "{text}"
-    );
+    assert!(text.contains(&format!("{}:{}", file!(), first_line + 1)), "{text}");
     assert!(text.contains("help:"), "{text}");
 
     let text = message(catch_unwind(Handle::current).expect_err("there is no runtime"));
@@ -284,9 +261,7 @@ fn what_the_kernel_cannot_poll_is_an_error_and_leaves_nothing() {
     let driver = driver();
     let file = std::fs::File::open("/proc/self/exe").expect("the program is a file");
     let registered = Registered::new(file, &driver.handle());
-    driver
-        .block_on(registered.readable())
-        .expect_err("a regular file is always ready");
+    driver.block_on(registered.readable()).expect_err("a regular file is always ready");
     assert_eq!(driver.registrations(), 0);
 }
 
@@ -303,29 +278,18 @@ fn the_budget_is_asked_before_every_attempt() {
         LEFT.set(left - 1);
         std::task::Poll::Ready(())
     };
-    let driver = Driver::new(Hooks {
-        budget,
-        ..Hooks::none()
-    })
-    .expect("a driver");
+    let driver = Driver::new(Hooks { budget, ..Hooks::none() }).expect("a driver");
     let (_peer, source) = UnixStream::pair().expect("a pair of sockets");
     let registered = Registered::new(source, &driver.handle());
     let count = Count::new();
     LEFT.set(3);
     let mut always_ready = pin!(async {
         loop {
-            registered
-                .io(Interest::WRITABLE, |_| Ok(()))
-                .await
-                .expect("it succeeds");
+            registered.io(Interest::WRITABLE, |_| Ok(())).await.expect("it succeeds");
         }
     });
     let polled: std::task::Poll<()> = poll(&mut always_ready, &count);
     assert!(polled.is_pending());
-    assert_eq!(
-        (LEFT.get(), count.get()),
-        (0, 1),
-        "it yields, and goes on later"
-    );
+    assert_eq!((LEFT.get(), count.get()), (0, 1), "it yields, and goes on later");
     settle(&driver);
 }

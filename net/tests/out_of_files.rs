@@ -14,28 +14,15 @@ use support::{driver, poll_now, settle, watchdog};
 fn accept_without_files_is_an_error_and_recovers_without_an_event() {
     let _watchdog = watchdog();
     let driver = driver();
-    let listener = driver
-        .block_on(TcpListener::bind("127.0.0.1:0"))
-        .expect("a listener");
+    let listener = driver.block_on(TcpListener::bind("127.0.0.1:0")).expect("a listener");
     let addr = listener.local_addr().expect("it is bound");
-    assert!(
-        poll_now(&mut pin!(listener.accept())).is_pending(),
-        "registers the listener"
-    );
+    assert!(poll_now(&mut pin!(listener.accept())).is_pending(), "registers the listener");
     let _client = std::net::TcpStream::connect(addr).expect("it listens");
 
     let limit = getrlimit(Resource::Nofile);
-    let used = std::fs::read_dir("/dev/fd")
-        .expect("the system shows its files")
-        .count() as u64;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(used),
-            maximum: limit.maximum,
-        },
-    )
-    .expect("it may be lowered");
+    let used = std::fs::read_dir("/dev/fd").expect("the system shows its files").count() as u64;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(used), maximum: limit.maximum })
+        .expect("it may be lowered");
     let mut fillers = Vec::new();
     while let Ok(file) = std::fs::File::open("/dev/null") {
         fillers.push(file);

@@ -30,10 +30,7 @@ fn nothing_is_registered_before_something_blocks() {
     let driver = driver();
     let (mut peer, registered) = pair(&driver);
     peer.write_all(b"x").expect("the peer writes");
-    assert!(matches!(
-        poll_now(&mut pin!(registered.io(READ, read_byte))),
-        Poll::Ready(Ok(b'x'))
-    ));
+    assert!(matches!(poll_now(&mut pin!(registered.io(READ, read_byte))), Poll::Ready(Ok(b'x'))));
     assert_eq!(driver.registrations(), 0);
     assert!(poll_now(&mut pin!(registered.io(READ, read_byte))).is_pending());
     assert_eq!(driver.registrations(), 1);
@@ -51,10 +48,7 @@ fn bytes_that_arrive_just_before_the_registration_are_not_lost() {
     let read = driver.block_on(registered.io(READ, |source| {
         let result = read_byte(source);
         if std::mem::take(&mut is_first) {
-            assert_eq!(
-                result.as_ref().map_err(io::Error::kind),
-                Err(ErrorKind::WouldBlock)
-            );
+            assert_eq!(result.as_ref().map_err(io::Error::kind), Err(ErrorKind::WouldBlock));
             peer.write_all(b"x").expect("the peer writes");
         }
         result
@@ -75,9 +69,7 @@ fn the_first_wait_for_readiness_waits_for_a_true_event() {
     peer.write_all(b"x").expect("the peer writes");
     turn_until(&driver, || count.get() > 0);
     assert!(matches!(poll(&mut readable, &count), Poll::Ready(Ok(()))));
-    let ready = driver
-        .block_on(registered.ready(Interest::BOTH))
-        .expect("it is ready");
+    let ready = driver.block_on(registered.ready(Interest::BOTH)).expect("it is ready");
     assert!(ready.is_readable() && ready.is_writable());
     assert!(!ready.is_read_closed() && !ready.is_write_closed() && !ready.is_error());
 }
@@ -88,14 +80,9 @@ fn all_waiters_of_a_direction_are_woken_and_only_of_that() {
     let driver = driver();
     let (mut peer, registered) = pair(&driver);
     // Fill it, so that writers wait too.
-    while registered
-        .try_io(Interest::WRITABLE, |mut source| source.write(&[0; 4096]))
-        .is_ok()
-    {}
+    while registered.try_io(Interest::WRITABLE, |mut source| source.write(&[0; 4096])).is_ok() {}
     let (readers, writer) = (Count::new(), Count::new());
-    let mut reads: Vec<_> = (0..5)
-        .map(|_| Box::pin(registered.io(READ, read_byte)))
-        .collect();
+    let mut reads: Vec<_> = (0..5).map(|_| Box::pin(registered.io(READ, read_byte))).collect();
     let mut write = pin!(registered.io(Interest::WRITABLE, |mut source| source.write(b"y")));
     for read in &mut reads {
         assert!(poll(read, &readers).is_pending());
@@ -127,11 +114,7 @@ fn a_future_that_is_dropped_takes_its_waker_along() {
     assert!(poll(&mut second, &leaves).is_pending());
     assert_eq!(Arc::strong_count(&stays), 1);
     assert!(poll(&mut third, &leaves).is_pending());
-    assert_eq!(
-        Arc::strong_count(&leaves),
-        5,
-        "the third waits in both directions"
-    );
+    assert_eq!(Arc::strong_count(&leaves), 5, "the third waits in both directions");
     drop((first, second, third));
     assert_eq!(Arc::strong_count(&leaves), 1);
 }
@@ -144,29 +127,15 @@ fn of_the_poll_methods_the_last_caller_wins() {
     let (first, last) = (Count::new(), Count::new());
     for count in [&first, &last] {
         let waker = Waker::from(Arc::clone(count));
-        assert!(
-            registered
-                .poll_readable(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+        assert!(registered.poll_readable(&mut Context::from_waker(&waker)).is_pending());
     }
     peer.write_all(b"x").expect("the peer writes");
     turn_until(&driver, || last.get() == 1);
     assert_eq!(first.get(), 0);
     let mut context = Context::from_waker(Waker::noop());
-    assert!(matches!(
-        registered.poll_io(&mut context, READ, read_byte),
-        Poll::Ready(Ok(b'x'))
-    ));
-    assert!(
-        registered
-            .poll_io(&mut context, READ, read_byte)
-            .is_pending()
-    );
-    assert!(matches!(
-        registered.poll_writable(&mut context),
-        Poll::Ready(Ok(()))
-    ));
+    assert!(matches!(registered.poll_io(&mut context, READ, read_byte), Poll::Ready(Ok(b'x'))));
+    assert!(registered.poll_io(&mut context, READ, read_byte).is_pending());
+    assert!(matches!(registered.poll_writable(&mut context), Poll::Ready(Ok(()))));
 }
 
 #[test]
@@ -175,28 +144,18 @@ fn an_attempt_that_blocks_clears_the_readiness() {
     let driver = driver();
     let (mut peer, registered) = pair(&driver);
     peer.write_all(b"x").expect("the peer writes");
-    driver
-        .block_on(registered.readable())
-        .expect("there is a byte");
-    assert_eq!(
-        registered.try_io(READ, read_byte).expect("there is a byte"),
-        b'x'
-    );
+    driver.block_on(registered.readable()).expect("there is a byte");
+    assert_eq!(registered.try_io(READ, read_byte).expect("there is a byte"), b'x');
     let mut calls = 0;
     for _ in 0..3 {
         let mut read = |source: &UnixStream| {
             calls += 1;
             read_byte(source)
         };
-        let error = registered
-            .try_io(READ, &mut read)
-            .expect_err("there is no more");
+        let error = registered.try_io(READ, &mut read).expect_err("there is no more");
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
-    assert_eq!(
-        calls, 1,
-        "after the first failure the source is known not to be ready"
-    );
+    assert_eq!(calls, 1, "after the first failure the source is known not to be ready");
     assert!(poll_now(&mut pin!(registered.readable())).is_pending());
 }
 
@@ -207,19 +166,10 @@ fn an_interrupted_operation_is_tried_again() {
     let calls = Cell::new(0);
     let operation = |_: &UnixStream| {
         calls.set(calls.get() + 1);
-        if calls.get() % 3 == 0 {
-            Ok(())
-        } else {
-            Err(ErrorKind::Interrupted.into())
-        }
+        if calls.get() % 3 == 0 { Ok(()) } else { Err(ErrorKind::Interrupted.into()) }
     };
-    assert!(matches!(
-        poll_now(&mut pin!(registered.io(READ, operation))),
-        Poll::Ready(Ok(()))
-    ));
-    registered
-        .try_io(READ, operation)
-        .expect("the third attempt succeeds");
+    assert!(matches!(poll_now(&mut pin!(registered.io(READ, operation))), Poll::Ready(Ok(()))));
+    registered.try_io(READ, operation).expect("the third attempt succeeds");
     assert_eq!(calls.get(), 6);
 }
 
@@ -228,14 +178,9 @@ fn the_ends_of_both_directions_are_seen() {
     let _watchdog = watchdog();
     let driver = driver();
     let (peer, registered) = pair(&driver);
-    peer.shutdown(std::net::Shutdown::Write)
-        .expect("it is connected");
-    driver
-        .block_on(registered.readable())
-        .expect("the end is readable");
-    let ready = driver
-        .block_on(registered.ready(Interest::BOTH))
-        .expect("it is ready");
+    peer.shutdown(std::net::Shutdown::Write).expect("it is connected");
+    driver.block_on(registered.readable()).expect("the end is readable");
+    let ready = driver.block_on(registered.ready(Interest::BOTH)).expect("it is ready");
     assert!(ready.is_read_closed() && !ready.is_write_closed());
     let reader = registered.io(READ, |mut source| source.read(&mut [0; 4]));
     assert_eq!(driver.block_on(reader).expect("the end is no error"), 0);
@@ -253,36 +198,21 @@ fn a_source_that_opens_again_does_not_spin() {
     let _watchdog = watchdog();
     let driver = driver();
     let path = std::env::temp_dir().join(format!("windlass-net-{}.fifo", std::process::id()));
-    let made = std::process::Command::new("mkfifo")
-        .arg(&path)
-        .status()
-        .expect("mkfifo runs");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
     assert!(made.success());
-    let open = || {
-        std::fs::File::options()
-            .write(true)
-            .open(&path)
-            .expect("the pipe is there")
-    };
+    let open = || std::fs::File::options().write(true).open(&path).expect("the pipe is there");
     let reader = rustix::fs::open(
         &path,
         rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
     );
-    let registered = Registered::new(
-        std::fs::File::from(reader.expect("it opens")),
-        &driver.handle(),
-    );
+    let registered =
+        Registered::new(std::fs::File::from(reader.expect("it opens")), &driver.handle());
     let mut writer = open();
     let read = |mut source: &std::fs::File| source.read(&mut [0; 4]);
     assert!(poll_now(&mut pin!(registered.io(READ, read))).is_pending());
     drop(writer);
-    assert_eq!(
-        driver
-            .block_on(registered.io(READ, read))
-            .expect("the end is no error"),
-        0
-    );
+    assert_eq!(driver.block_on(registered.io(READ, read)).expect("the end is no error"), 0);
 
     writer = open();
     let mut reading = pin!(registered.io(READ, read));
@@ -321,16 +251,8 @@ fn a_duplicate_of_a_dropped_source_reaches_nobody() {
     assert!(!is_polled(&duplicate), "its events would go on");
     // It can be registered anew, as another source.
     let again = Registered::new(duplicate, &driver.handle());
-    driver
-        .block_on(again.readable())
-        .expect("the byte is there");
-    assert_eq!(
-        again
-            .into_inner()
-            .read(&mut [0; 4])
-            .expect("it is no longer registered"),
-        1
-    );
+    driver.block_on(again.readable()).expect("the byte is there");
+    assert_eq!(again.into_inner().read(&mut [0; 4]).expect("it is no longer registered"), 1);
     assert_eq!(driver.registrations(), 1);
 }
 
@@ -361,13 +283,7 @@ fn a_source_works_on_any_thread() {
     turn_until(&driver, || driver.registrations() == 1);
     peer.write_all(b"x").expect("the peer writes");
     turn_until(&driver, || thread.is_finished());
-    assert_eq!(
-        thread
-            .join()
-            .expect("the thread ends")
-            .expect("the byte is there"),
-        b'x'
-    );
+    assert_eq!(thread.join().expect("the thread ends").expect("the byte is there"), b'x');
 }
 
 /// Both ends at once, one byte at a time: each read blocks first, and each event comes while the
@@ -379,18 +295,15 @@ fn one_byte_at_a_time_none_is_lost() {
     let (left, right) = UnixStream::pair().expect("a pair of sockets");
     left.set_nonblocking(true).expect("it is a socket");
     right.set_nonblocking(true).expect("it is a socket");
-    let (left, right) = (
-        Registered::new(left, &driver.handle()),
-        Registered::new(right, &driver.handle()),
-    );
+    let (left, right) =
+        (Registered::new(left, &driver.handle()), Registered::new(right, &driver.handle()));
     let ends = [left, right];
     let play = |own: usize| {
         let end = &ends[own];
         async move {
             for turn in 0..5000 {
                 if turn % 2 == own {
-                    end.io(Interest::WRITABLE, |mut source| source.write(b"x"))
-                        .await?;
+                    end.io(Interest::WRITABLE, |mut source| source.write(b"x")).await?;
                 } else {
                     end.io(READ, read_byte).await?;
                 }

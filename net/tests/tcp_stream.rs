@@ -9,7 +9,9 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
-use support::{Count, driver, poll, poll_now, run, settle, turn_until, watchdog};
+use support::{
+    Count, a_long_stream_arrives, driver, poll, poll_now, run, settle, turn_until, watchdog,
+};
 
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
@@ -33,50 +35,19 @@ fn bytes_go_both_ways() {
         assert_eq!(stream.read(&mut buf).await.expect("it is connected"), 4);
         assert_eq!(&buf[..4], b"pong");
         assert_eq!(stream.read(&mut []).await.expect("nothing is asked for"), 0);
-        assert_eq!(
-            stream.local_addr().expect("an address"),
-            peer.peer_addr().expect("an address")
-        );
-        assert_eq!(
-            stream.peer_addr().expect("an address"),
-            peer.local_addr().expect("an address")
-        );
+        assert_eq!(stream.local_addr().expect("an address"), peer.peer_addr().expect("an address"));
+        assert_eq!(stream.peer_addr().expect("an address"), peer.local_addr().expect("an address"));
     });
 }
 
-/// Far more than the buffers hold, so both sides block many times; odd sizes, so reads end short.
 #[test]
 fn a_long_stream_arrives_whole_and_in_order() {
     run(async {
         let listener = TcpListener::bind(LOOPBACK).await.expect("a listener");
         let addr = listener.local_addr().expect("it is bound");
         let (client, server) = join(TcpStream::connect(addr), listener.accept()).await;
-        let mut client = client.expect("it listens");
-        let (mut server, _) = server.expect("a connection");
-        let sent: Vec<u8> = (0..20_000_003_u32)
-            .map(|index| (index % 251) as u8)
-            .collect();
-        let write = async {
-            client.write_all(&sent).await.expect("it is connected");
-            client.shutdown(Shutdown::Write).expect("it is connected");
-        };
-        let read = async {
-            let mut received = Vec::new();
-            let mut buf = vec![0; 70_001];
-            loop {
-                match server.read(&mut buf).await.expect("it is connected") {
-                    0 => return received,
-                    read => received.extend_from_slice(&buf[..read]),
-                }
-            }
-        };
-        let ((), received) = join(write, read).await;
-        assert!(
-            received == sent,
-            "{} of {} bytes",
-            received.len(),
-            sent.len()
-        );
+        let (server, _) = server.expect("a connection");
+        a_long_stream_arrives(client.expect("it listens"), server).await;
     });
 }
 
@@ -115,9 +86,7 @@ fn after_a_short_read_the_next_byte_is_still_seen() {
     let (mut stream, mut peer) = driver.block_on(pair());
     for _ in 0..100 {
         peer.write_all(b"abc").expect("it is connected");
-        let read = driver
-            .block_on(stream.read(&mut [0; 64]))
-            .expect("it is connected");
+        let read = driver.block_on(stream.read(&mut [0; 64])).expect("it is connected");
         assert_eq!(read, 3);
         let count = Count::new();
         let mut buf = [0; 64];
@@ -136,22 +105,13 @@ fn half_of_a_connection_can_be_closed() {
     run(async {
         let (mut stream, mut peer) = pair().await;
         peer.shutdown(Shutdown::Write).expect("it is connected");
-        assert_eq!(
-            stream.read(&mut [0; 4]).await.expect("the end is no error"),
-            0
-        );
-        stream
-            .write_all(b"late")
-            .await
-            .expect("this direction is open");
+        assert_eq!(stream.read(&mut [0; 4]).await.expect("the end is no error"), 0);
+        stream.write_all(b"late").await.expect("this direction is open");
         stream.shutdown(Shutdown::Write).expect("it is connected");
         let mut text = String::new();
         peer.read_to_string(&mut text).expect("it ends");
         assert_eq!(text, "late");
-        let error = stream
-            .write(b"x")
-            .await
-            .expect_err("this direction is closed now");
+        let error = stream.write(b"x").await.expect_err("this direction is closed now");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     });
 }
@@ -162,22 +122,14 @@ fn a_reset_is_an_error_once_and_then_the_end() {
     let driver = driver();
     let (mut stream, peer) = driver.block_on(pair());
     assert!(poll_now(&mut pin!(stream.read(&mut [0; 4]))).is_pending());
-    socket2::SockRef::from(&peer)
-        .set_linger(Some(Duration::ZERO))
-        .expect("an option");
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("an option");
     drop(peer);
     driver.block_on(async {
         let ready = stream.ready(Interest::READABLE).await.expect("it is ready");
         assert!(ready.is_readable() && ready.is_read_closed() && ready.is_error());
-        let error = stream
-            .read(&mut [0; 4])
-            .await
-            .expect_err("the peer reset it");
+        let error = stream.read(&mut [0; 4]).await.expect_err("the peer reset it");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        assert_eq!(
-            stream.read(&mut [0; 4]).await.expect("nothing more comes"),
-            0
-        );
+        assert_eq!(stream.read(&mut [0; 4]).await.expect("nothing more comes"), 0);
         let error = stream.write(b"x").await.expect_err("nobody would read it");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         stream.peer_addr().expect_err("it is gone");
@@ -197,9 +149,7 @@ fn a_reset_wakes_readers_and_writers() {
     assert!(poll(&mut writable, &writer).is_pending());
     settle(&driver);
     assert!(poll(&mut writable, &writer).is_pending());
-    socket2::SockRef::from(&peer)
-        .set_linger(Some(Duration::ZERO))
-        .expect("an option");
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("an option");
     drop(peer);
     turn_until(&driver, || reader.get() > 0 && writer.get() > 0);
 }
@@ -210,21 +160,15 @@ fn a_refused_connection_is_the_systems_error() {
         let listener = std::net::TcpListener::bind(LOOPBACK).expect("the loopback has ports");
         let closed = listener.local_addr().expect("it is bound");
         drop(listener);
-        let error = TcpStream::connect(closed)
-            .await
-            .expect_err("nobody listens");
+        let error = TcpStream::connect(closed).await.expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(error.raw_os_error().is_some());
 
         let listener = std::net::TcpListener::bind(LOOPBACK).expect("the loopback has ports");
         let open = listener.local_addr().expect("it is bound");
-        let stream = TcpStream::connect([closed, open])
-            .await
-            .expect("the second listens");
+        let stream = TcpStream::connect([closed, open]).await.expect("the second listens");
         assert_eq!(stream.peer_addr().expect("it is connected"), open);
-        let error = TcpStream::connect(&[closed; 2][..])
-            .await
-            .expect_err("nobody listens");
+        let error = TcpStream::connect(&[closed; 2][..]).await.expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains(&closed.to_string()), "{error}");
     });
@@ -238,9 +182,7 @@ fn an_unanswered_connection_stays_pending_and_can_be_dropped() {
     let driver = driver();
     let _entered = driver.handle().enter();
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket
-        .bind(LOOPBACK.into())
-        .expect("the loopback has ports");
+    socket.bind(LOOPBACK.into()).expect("the loopback has ports");
     let listener = socket.listen(0).expect("it is bound");
     let addr = listener.local_addr().expect("it is bound");
     let mut done = Vec::new();
@@ -270,16 +212,10 @@ fn read_exact_says_how_much_was_missing() {
         let mut buf = [0; 2];
         stream.read_exact(&mut buf).await.expect("there is enough");
         drop(peer);
-        let error = stream
-            .read_exact(&mut [0; 10])
-            .await
-            .expect_err("there is not enough");
+        let error = stream.read_exact(&mut [0; 10]).await.expect_err("there is not enough");
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         assert!(error.to_string().contains("3 of 10 bytes"), "{error}");
-        stream
-            .read_exact(&mut [])
-            .await
-            .expect("nothing is asked for");
+        stream.read_exact(&mut []).await.expect("nothing is asked for");
     });
 }
 
@@ -302,10 +238,7 @@ fn several_buffers_are_one_stream() {
     run(async {
         let (mut stream, mut peer) = pair().await;
         let bufs = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
-        assert_eq!(
-            stream.write_vectored(&bufs).await.expect("it is connected"),
-            5
-        );
+        assert_eq!(stream.write_vectored(&bufs).await.expect("it is connected"), 5);
         assert_eq!(stream.try_write_vectored(&bufs).expect("there is room"), 5);
         let mut received = [0; 10];
         peer.read_exact(&mut received).expect("it is connected");
@@ -314,23 +247,12 @@ fn several_buffers_are_one_stream() {
         peer.write_all(b"12345").expect("it is connected");
         let (mut first, mut second) = ([0; 2], [0; 8]);
         let mut bufs = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
-        assert_eq!(
-            stream
-                .read_vectored(&mut bufs)
-                .await
-                .expect("it is connected"),
-            5
-        );
+        assert_eq!(stream.read_vectored(&mut bufs).await.expect("it is connected"), 5);
         assert_eq!((&first, &second[..3]), (b"12", &b"345"[..]));
         peer.write_all(b"6").expect("it is connected");
         stream.readable().await.expect("it is connected");
         let mut bufs = [IoSliceMut::new(&mut first)];
-        assert_eq!(
-            stream
-                .try_read_vectored(&mut bufs)
-                .expect("there is a byte"),
-            1
-        );
+        assert_eq!(stream.try_read_vectored(&mut bufs).expect("there is a byte"), 1);
     });
 }
 
@@ -344,10 +266,7 @@ fn more_buffers_than_one_call_takes_do_not_stop_the_stream() {
         stream.writable().await.expect("it is connected");
         let mut written = 0;
         while written < 3000 {
-            written += stream
-                .write_vectored(&bufs[written..])
-                .await
-                .expect("it is connected");
+            written += stream.write_vectored(&bufs[written..]).await.expect("it is connected");
         }
         let mut received = vec![0; 3000];
         peer.read_exact(&mut received).expect("it is connected");
@@ -357,10 +276,7 @@ fn more_buffers_than_one_call_takes_do_not_stop_the_stream() {
         let mut bufs: Vec<_> = bytes.iter_mut().map(|byte| IoSliceMut::new(byte)).collect();
         let mut read = 0;
         while read < 3000 {
-            read += stream
-                .read_vectored(&mut bufs[read..])
-                .await
-                .expect("it is connected");
+            read += stream.read_vectored(&mut bufs[read..]).await.expect("it is connected");
         }
         assert!(bytes.iter().all(|byte| *byte == [7]));
     });
@@ -371,17 +287,11 @@ fn attempts_do_not_wait() {
     run(async {
         let (stream, mut peer) = pair().await;
         let mut buf = [0; 8];
-        assert_eq!(
-            stream.try_read(&mut buf).expect_err("nothing").kind(),
-            ErrorKind::WouldBlock
-        );
+        assert_eq!(stream.try_read(&mut buf).expect_err("nothing").kind(), ErrorKind::WouldBlock);
         peer.write_all(b"abc").expect("it is connected");
         stream.readable().await.expect("it is connected");
         assert_eq!(stream.try_read(&mut buf).expect("there is something"), 3);
-        assert_eq!(
-            stream.try_read(&mut buf).expect_err("nothing").kind(),
-            ErrorKind::WouldBlock
-        );
+        assert_eq!(stream.try_read(&mut buf).expect_err("nothing").kind(), ErrorKind::WouldBlock);
         let mut written = 0;
         let error = loop {
             match stream.try_write(&[1; 10_000]) {
@@ -394,9 +304,7 @@ fn attempts_do_not_wait() {
         peer.read_exact(&mut received).expect("it is connected");
         stream.writable().await.expect("there is room again");
         assert_eq!(stream.try_write(b"x").expect("there is room"), 1);
-        let taken = stream
-            .try_io(Interest::WRITABLE, || Ok(5))
-            .expect("it is ready");
+        let taken = stream.try_io(Interest::WRITABLE, || Ok(5)).expect("it is ready");
         assert_eq!(taken, 5);
     });
 }
@@ -414,12 +322,7 @@ fn a_dropped_read_loses_nothing() {
         peer.write_all(b"abc").expect("it is connected");
         turn_until(&driver, || count.get() > 0);
     }
-    assert_eq!(
-        driver
-            .block_on(stream.read(&mut [0; 8]))
-            .expect("they are there"),
-        3
-    );
+    assert_eq!(driver.block_on(stream.read(&mut [0; 8])).expect("they are there"), 3);
 }
 
 #[test]
@@ -432,22 +335,12 @@ fn options_can_be_set_and_read() {
         stream.set_ttl(33).expect("an option");
         assert_eq!(stream.ttl().expect("it can be asked"), 33);
         assert_eq!(stream.linger().expect("it can be asked"), None);
-        stream
-            .set_linger(Some(Duration::from_secs(2)))
-            .expect("an option");
-        assert_eq!(
-            stream.linger().expect("it can be asked"),
-            Some(Duration::from_secs(2))
-        );
+        stream.set_linger(Some(Duration::from_secs(2))).expect("an option");
+        assert_eq!(stream.linger().expect("it can be asked"), Some(Duration::from_secs(2)));
         stream.set_linger(None).expect("an option");
         assert_eq!(stream.keepalive().expect("it can be asked"), None);
-        stream
-            .set_keepalive(Some(Duration::from_secs(90)))
-            .expect("an option");
-        assert_eq!(
-            stream.keepalive().expect("it can be asked"),
-            Some(Duration::from_secs(90))
-        );
+        stream.set_keepalive(Some(Duration::from_secs(90))).expect("an option");
+        assert_eq!(stream.keepalive().expect("it can be asked"), Some(Duration::from_secs(90)));
         assert!(stream.take_error().expect("it can be asked").is_none());
         assert!(format!("{stream:?}").contains("TcpStream"));
     });
@@ -462,10 +355,7 @@ fn a_stream_of_the_standard_library_must_not_block() {
         let clone = back.try_clone().expect("a second descriptor");
         let error = TcpStream::from_std(back).expect_err("it would block a thread");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(
-            error.to_string().contains("set_nonblocking(true)"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("set_nonblocking(true)"), "{error}");
         clone.set_nonblocking(true).expect("it is a socket");
         let mut stream = TcpStream::from_std(clone).expect("it does not block now");
         peer.write_all(b"x").expect("it is connected");
@@ -499,10 +389,7 @@ fn a_hundred_connections_echo_at_once() {
                 let sent = [number, round];
                 stream.write_all(&sent).await.expect("it is connected");
                 let mut received = [0; 2];
-                stream
-                    .read_exact(&mut received)
-                    .await
-                    .expect("it is connected");
+                stream.read_exact(&mut received).await.expect("it is connected");
                 assert_eq!(received, sent);
             }
         });
@@ -511,10 +398,7 @@ fn a_hundred_connections_echo_at_once() {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             let mut buf = [0; 64];
             while let Ok(read @ 1..) = stream.read(&mut buf).await {
-                stream
-                    .write_all(&buf[..read])
-                    .await
-                    .expect("it is connected");
+                stream.write_all(&buf[..read]).await.expect("it is connected");
             }
         }));
         join(clients, servers).await;

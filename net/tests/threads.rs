@@ -68,10 +68,7 @@ fn threads_echo_while_another_drives() {
                         let (mut stream, _) = listener.accept().await.expect("a connection");
                         let mut buf = [0; 64];
                         while let Ok(read @ 1..) = stream.read(&mut buf).await {
-                            stream
-                                .write_all(&buf[..read])
-                                .await
-                                .expect("it is connected");
+                            stream.write_all(&buf[..read]).await.expect("it is connected");
                         }
                     });
                 });
@@ -84,10 +81,7 @@ fn threads_echo_while_another_drives() {
                             let sent = [number, round as u8, (round >> 8) as u8];
                             stream.write_all(&sent).await.expect("it is connected");
                             let mut received = [0; 3];
-                            stream
-                                .read_exact(&mut received)
-                                .await
-                                .expect("it is connected");
+                            stream.read_exact(&mut received).await.expect("it is connected");
                             assert_eq!(received, sent);
                         }
                     });
@@ -109,9 +103,8 @@ fn waits_that_are_given_up_take_nothing_from_others() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_done.load(Ordering::Relaxed) {
-                    let mut waits: Vec<Pin<Box<_>>> = (0..3)
-                        .map(|_| Box::pin(registered.ready(Interest::READABLE)))
-                        .collect();
+                    let mut waits: Vec<Pin<Box<_>>> =
+                        (0..3).map(|_| Box::pin(registered.ready(Interest::READABLE))).collect();
                     for wait in &mut waits {
                         let _ = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                     }

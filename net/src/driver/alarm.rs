@@ -46,10 +46,7 @@ impl Alarm {
         registry
             .register(&mut SourceFd(&fd), Token::ALARM.0, Interest::READABLE)
             .map_err(|error| super::named("epoll_ctl for the timerfd", error))?;
-        Ok(Alarm {
-            timer,
-            armed_for: None,
-        })
+        Ok(Alarm { timer, armed_for: None })
     }
 
     /// How long the poller may sleep towards a deadline that is `left` away; `None` if the alarm
@@ -63,11 +60,7 @@ impl Alarm {
         let is_armed = self
             .armed_for
             .is_some_and(|armed| armed <= deadline && deadline.duration_since(armed) <= EARLY);
-        if is_armed || self.arm(deadline, left) {
-            None
-        } else {
-            Some(left)
-        }
+        if is_armed || self.arm(deadline, left) { None } else { Some(left) }
     }
 
     /// To be called when the alarm's event arrives.
@@ -78,20 +71,11 @@ impl Alarm {
     fn arm(&mut self, deadline: Instant, left: Duration) -> bool {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
-        const NONE: Timespec = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Zero would disarm it.
         let nanoseconds = left.subsec_nanos().max(1);
-        let value = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: nanoseconds.into(),
-        };
-        let setting = Itimerspec {
-            it_interval: NONE,
-            it_value: value,
-        };
+        let value = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: nanoseconds.into() };
+        let setting = Itimerspec { it_interval: NONE, it_value: value };
         let armed = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &setting).is_ok();
         self.armed_for = armed.then_some(deadline);
         armed

@@ -28,12 +28,7 @@ impl<S: AsFd> Registered<S> {
             };
             self.check_running(seen)?;
             ready!((self.handle().shared().hooks.budget)(context));
-            match self.attempt(
-                registration.zip(seen),
-                interest,
-                &mut operation,
-                &is_drained,
-            ) {
+            match self.attempt(registration.zip(seen), interest, &mut operation, &is_drained) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // If it was registered, the bits are cleared now and the next round waits.
@@ -58,12 +53,7 @@ impl<S: AsFd> Registered<S> {
             if seen.is_some_and(|seen| !seen.satisfies(interest)) {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            match self.attempt(
-                registration.zip(seen),
-                interest,
-                &mut operation,
-                &is_drained,
-            ) {
+            match self.attempt(registration.zip(seen), interest, &mut operation, &is_drained) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -117,11 +107,7 @@ impl<S: AsFd> Registered<S> {
             Some(seen) => seen.ready().is_shut_down(),
             None => self.handle().shared().is_shut_down(),
         };
-        if is_shut_down {
-            Err(shut_down_error())
-        } else {
-            Ok(())
-        }
+        if is_shut_down { Err(shut_down_error()) } else { Ok(()) }
     }
 }
 

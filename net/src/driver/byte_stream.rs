@@ -6,20 +6,78 @@
 use super::readiness::WaiterId;
 use super::registered::{Registered, Waiter};
 use crate::interest::Interest;
+use rustix::net::RecvFlags;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, ready};
 
-impl<S: AsFd> Registered<S>
-where
-    for<'s> &'s S: Read,
-{
+/// A source that is a stream of bytes in one direction or both.
+pub trait ByteSource: AsFd {
+    /// Whether a read that returns fewer bytes than asked for has taken all there were.
+    ///
+    /// True of TCP alone. A Unix socket ends a read after a message that came with files, or,
+    /// with `SO_PASSCRED`, from another sender; a pipe after a packet, if its writer has set
+    /// `O_DIRECT`. More may be left then, which no event would announce again.
+    const SHORT_READ_TAKES_ALL: bool;
+
+    fn reader(&self) -> impl Read;
+    fn writer(&self) -> impl Write;
+}
+
+impl ByteSource for TcpStream {
+    const SHORT_READ_TAKES_ALL: bool = true;
+
+    fn reader(&self) -> impl Read {
+        self
+    }
+
+    fn writer(&self) -> impl Write {
+        self
+    }
+}
+
+impl ByteSource for UnixStream {
+    const SHORT_READ_TAKES_ALL: bool = false;
+
+    fn reader(&self) -> impl Read {
+        self
+    }
+
+    fn writer(&self) -> impl Write {
+        self
+    }
+}
+
+/// One end of a pipe.
+impl ByteSource for File {
+    const SHORT_READ_TAKES_ALL: bool = false;
+
+    fn reader(&self) -> impl Read {
+        self
+    }
+
+    fn writer(&self) -> impl Write {
+        self
+    }
+}
+
+impl<S: AsFd> Registered<S> {
+    /// Reads from a socket and leaves the bytes there.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.io(Interest::READABLE, move |source| {
+            Ok(rustix::net::recv(source, &mut *buf, RecvFlags::PEEK)?.0)
+        })
+    }
+}
+
+impl<S: ByteSource> Registered<S> {
     pub(crate) fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let wanted = buf.len();
-        self.transfer(Interest::READABLE, wanted, move |mut source| {
-            source.read(buf)
-        })
+        self.transfer(Interest::READABLE, wanted, move |source| source.reader().read(buf))
     }
 
     pub(crate) fn read_vectored(
@@ -27,9 +85,7 @@ where
         bufs: &mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
         let wanted = total(bufs.iter().map(|buf| buf.len()));
-        self.transfer(Interest::READABLE, wanted, move |mut source| {
-            source.read_vectored(bufs)
-        })
+        self.transfer(Interest::READABLE, wanted, move |source| source.reader().read_vectored(bufs))
     }
 
     pub(crate) fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
@@ -39,7 +95,7 @@ where
             while filled < buf.len() {
                 let rest = &mut buf[filled..];
                 let wanted = rest.len();
-                let read = |mut source: &S| source.read(rest);
+                let read = |source: &S| source.reader().read(rest);
                 match ready!(waiter.poll_transfer(context, Interest::READABLE, wanted, read))? {
                     0 => return Poll::Ready(Err(ended(filled, buf.len()))),
                     read => filled += read,
@@ -51,14 +107,12 @@ where
 
     pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let wanted = buf.len();
-        self.try_transfer(Interest::READABLE, wanted, |mut source| source.read(buf))
+        self.try_transfer(Interest::READABLE, wanted, |source| source.reader().read(buf))
     }
 
     pub(crate) fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = total(bufs.iter().map(|buf| buf.len()));
-        self.try_transfer(Interest::READABLE, wanted, |mut source| {
-            source.read_vectored(bufs)
-        })
+        self.try_transfer(Interest::READABLE, wanted, |source| source.reader().read_vectored(bufs))
     }
 
     pub(crate) fn poll_read(
@@ -67,14 +121,8 @@ where
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let wanted = buf.len();
-        let read = |mut source: &S| source.read(buf);
-        self.poll_transfer(
-            context,
-            &mut Some(WaiterId::SHARED),
-            Interest::READABLE,
-            wanted,
-            read,
-        )
+        let read = |source: &S| source.reader().read(buf);
+        self.poll_transfer(context, &mut Some(WaiterId::SHARED), Interest::READABLE, wanted, read)
     }
 
     pub(crate) fn poll_read_vectored(
@@ -83,25 +131,14 @@ where
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let wanted = total(bufs.iter().map(|buf| buf.len()));
-        let read = |mut source: &S| source.read_vectored(bufs);
-        self.poll_transfer(
-            context,
-            &mut Some(WaiterId::SHARED),
-            Interest::READABLE,
-            wanted,
-            read,
-        )
+        let read = |source: &S| source.reader().read_vectored(bufs);
+        self.poll_transfer(context, &mut Some(WaiterId::SHARED), Interest::READABLE, wanted, read)
     }
 }
 
-impl<S: AsFd> Registered<S>
-where
-    for<'s> &'s S: Write,
-{
+impl<S: ByteSource> Registered<S> {
     pub(crate) fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.transfer(Interest::WRITABLE, buf.len(), move |mut source| {
-            source.write(buf)
-        })
+        self.transfer(Interest::WRITABLE, buf.len(), move |source| source.writer().write(buf))
     }
 
     pub(crate) fn write_vectored(
@@ -109,8 +146,8 @@ where
         bufs: &[IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
         let wanted = total(bufs.iter().map(|buf| buf.len()));
-        self.transfer(Interest::WRITABLE, wanted, move |mut source| {
-            source.write_vectored(bufs)
+        self.transfer(Interest::WRITABLE, wanted, move |source| {
+            source.writer().write_vectored(bufs)
         })
     }
 
@@ -119,7 +156,7 @@ where
         let mut rest = buf;
         poll_fn(move |context| {
             while !rest.is_empty() {
-                let write = |mut source: &S| source.write(rest);
+                let write = |source: &S| source.writer().write(rest);
                 let wanted = rest.len();
                 match ready!(waiter.poll_transfer(context, Interest::WRITABLE, wanted, write))? {
                     0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
@@ -131,16 +168,12 @@ where
     }
 
     pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.try_transfer(Interest::WRITABLE, buf.len(), |mut source| {
-            source.write(buf)
-        })
+        self.try_transfer(Interest::WRITABLE, buf.len(), |source| source.writer().write(buf))
     }
 
     pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let wanted = total(bufs.iter().map(|buf| buf.len()));
-        self.try_transfer(Interest::WRITABLE, wanted, |mut source| {
-            source.write_vectored(bufs)
-        })
+        self.try_transfer(Interest::WRITABLE, wanted, |source| source.writer().write_vectored(bufs))
     }
 
     pub(crate) fn poll_write(
@@ -148,7 +181,7 @@ where
         context: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let write = |mut source: &S| source.write(buf);
+        let write = |source: &S| source.writer().write(buf);
         let id = &mut Some(WaiterId::SHARED);
         self.poll_transfer(context, id, Interest::WRITABLE, buf.len(), write)
     }
@@ -159,20 +192,14 @@ where
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wanted = total(bufs.iter().map(|buf| buf.len()));
-        let write = |mut source: &S| source.write_vectored(bufs);
-        self.poll_transfer(
-            context,
-            &mut Some(WaiterId::SHARED),
-            Interest::WRITABLE,
-            wanted,
-            write,
-        )
+        let write = |source: &S| source.writer().write_vectored(bufs);
+        self.poll_transfer(context, &mut Some(WaiterId::SHARED), Interest::WRITABLE, wanted, write)
     }
 }
 
-/// A transfer moves at most `wanted` bytes. Moving fewer shows that the source is drained, or full,
-/// which saves the system call that would say so; wanting none never waits.
-impl<S: AsFd> Registered<S> {
+/// A transfer moves at most `wanted` bytes. Moving fewer can show that the source is drained, or
+/// full, which saves the system call that would say so; wanting none never waits.
+impl<S: ByteSource> Registered<S> {
     fn transfer(
         &self,
         interest: Interest,
@@ -194,7 +221,7 @@ impl<S: AsFd> Registered<S> {
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
-        let is_drained = |moved: &usize| is_partial(*moved, wanted);
+        let is_drained = |moved: &usize| is_partial::<S>(interest, *moved, wanted);
         self.poll_attempts(context, id, interest, operation, is_drained)
     }
 
@@ -207,11 +234,11 @@ impl<S: AsFd> Registered<S> {
         if wanted == 0 {
             return Ok(0);
         }
-        self.try_attempts(interest, operation, |moved| is_partial(*moved, wanted))
+        self.try_attempts(interest, operation, |moved| is_partial::<S>(interest, *moved, wanted))
     }
 }
 
-impl<S: AsFd> Waiter<'_, S> {
+impl<S: ByteSource> Waiter<'_, S> {
     fn poll_transfer(
         &mut self,
         context: &mut Context<'_>,
@@ -219,8 +246,7 @@ impl<S: AsFd> Waiter<'_, S> {
         wanted: usize,
         operation: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.registered
-            .poll_transfer(context, &mut self.id, interest, wanted, operation)
+        self.registered.poll_transfer(context, &mut self.id, interest, wanted, operation)
     }
 }
 
@@ -233,11 +259,7 @@ fn ended(filled: usize, wanted: usize) -> io::Error {
 /// if there are more of them than one system call takes.
 fn total(lengths: impl ExactSizeIterator<Item = usize>) -> usize {
     const MOST: usize = 1024;
-    if lengths.len() > MOST {
-        usize::MAX
-    } else {
-        lengths.fold(0, usize::saturating_add)
-    }
+    if lengths.len() > MOST { usize::MAX } else { lengths.fold(0, usize::saturating_add) }
 }
 
 /// Whether a transfer of `moved` bytes shows that a byte stream is drained, or full.
@@ -247,7 +269,7 @@ fn total(lengths: impl ExactSizeIterator<Item = usize>) -> usize {
 ///
 /// A peer that sends urgent data can make a read short with more to come; what it delays is its own
 /// stream, until its next segment.
-fn is_partial(moved: usize, wanted: usize) -> bool {
+fn is_partial<S: ByteSource>(interest: Interest, moved: usize, wanted: usize) -> bool {
     const MOST: usize = 1 << 30;
     const EDGE_TRIGGERED: bool = cfg!(any(
         target_os = "linux",
@@ -258,26 +280,33 @@ fn is_partial(moved: usize, wanted: usize) -> bool {
         target_os = "openbsd",
         target_os = "dragonfly",
     ));
-    EDGE_TRIGGERED && 0 < moved && moved < wanted && wanted <= MOST
+    let tells = EDGE_TRIGGERED && (S::SHORT_READ_TAKES_ALL || interest == Interest::WRITABLE);
+    tells && 0 < moved && moved < wanted && wanted <= MOST
 }
 
-#[cfg(all(test, not(windlass_loom)))]
+#[cfg(all(test, not(windlass_loom), target_os = "linux"))]
 mod tests {
-    use super::is_partial;
+    use super::*;
 
-    #[cfg(target_os = "linux")]
+    const READ: Interest = Interest::READABLE;
+
     #[test]
     fn only_some_but_fewer_bytes_than_wanted_prove_anything() {
-        assert!(is_partial(1, 2));
-        assert!(!is_partial(2, 2));
-        assert!(!is_partial(0, 2), "the end of the stream");
+        assert!(is_partial::<TcpStream>(READ, 1, 2));
+        assert!(!is_partial::<TcpStream>(READ, 2, 2));
+        assert!(!is_partial::<TcpStream>(READ, 0, 2), "the end of the stream");
         assert!(
-            !is_partial(1 << 30, (1 << 30) + 1),
+            !is_partial::<TcpStream>(READ, 1 << 30, (1 << 30) + 1),
             "the system moves no more at once"
         );
-        assert!(
-            !is_partial(1, usize::MAX),
-            "nobody knows how many were wanted"
-        );
+        assert!(!is_partial::<TcpStream>(READ, 1, usize::MAX), "nobody knows how many were wanted");
+    }
+
+    #[test]
+    fn what_may_have_messages_in_it_is_full_after_a_short_write_but_not_drained_after_a_read() {
+        assert!(!is_partial::<UnixStream>(READ, 1, 2));
+        assert!(is_partial::<UnixStream>(Interest::WRITABLE, 1, 2));
+        assert!(!is_partial::<File>(READ, 1, 2));
+        assert!(is_partial::<File>(Interest::WRITABLE, 1, 2));
     }
 }

@@ -15,7 +15,7 @@
 
 mod alarm;
 mod attempt;
-mod byte_stream;
+pub(crate) mod byte_stream;
 mod poller;
 pub(crate) mod readiness;
 pub(crate) mod registered;
@@ -56,10 +56,7 @@ impl Hooks {
     pub fn none() -> Hooks {
         Hooks {
             blocking: Box::new(|job| {
-                std::thread::Builder::new()
-                    .name("net-blocking".into())
-                    .spawn(job)
-                    .map(drop)
+                std::thread::Builder::new().name("net-blocking".into()).spawn(job).map(drop)
             }),
             budget: |_| Poll::Ready(()),
         }
@@ -118,10 +115,7 @@ impl Driver {
     /// When the kernel refuses one of its files; the message names the call.
     pub fn new(hooks: Hooks) -> io::Result<Driver> {
         let poll = mio::Poll::new().map_err(|error| named("epoll_create", error))?;
-        let registry = poll
-            .registry()
-            .try_clone()
-            .map_err(|error| named("dup of epoll", error))?;
+        let registry = poll.registry().try_clone().map_err(|error| named("dup of epoll", error))?;
         let waker =
             mio::Waker::new(&registry, Token::UNPARK.0).map_err(|error| named("eventfd", error))?;
         let shared = Shared {
@@ -132,10 +126,7 @@ impl Driver {
             is_shut_down: AtomicBool::new(false),
             hooks,
         };
-        Ok(Driver {
-            poller: Mutex::new(Poller::new(poll)?),
-            shared: Arc::new(shared),
-        })
+        Ok(Driver { poller: Mutex::new(Poller::new(poll)?), shared: Arc::new(shared) })
     }
 
     /// What sockets need to be created.
@@ -148,10 +139,7 @@ impl Driver {
     /// The holder may sleep in [`Turn::wait`]. Never blocks.
     pub fn try_turn(&self) -> Option<Turn<'_>> {
         let poller = self.poller.try_lock()?;
-        Some(Turn {
-            poller,
-            shared: &self.shared,
-        })
+        Some(Turn { poller, shared: &self.shared })
     }
 
     /// Makes the holder's wait return, or the next one, if none is under way.

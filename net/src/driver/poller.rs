@@ -22,11 +22,7 @@ pub(crate) struct Poller {
 impl Poller {
     pub(crate) fn new(poll: Poll) -> io::Result<Poller> {
         let alarm = Alarm::new(poll.registry())?;
-        Ok(Poller {
-            poll,
-            events: Events::with_capacity(EVENTS),
-            alarm,
-        })
+        Ok(Poller { poll, events: Events::with_capacity(EVENTS), alarm })
     }
 
     /// Waits as [`Turn::wait`](super::Turn::wait) describes.

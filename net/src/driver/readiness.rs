@@ -81,10 +81,7 @@ impl WaiterId {
 
 impl Readiness {
     pub(crate) fn new() -> Readiness {
-        Readiness {
-            word: AtomicU64::new(0),
-            waiters: Mutex::new(Waiters::default()),
-        }
+        Readiness { word: AtomicU64::new(0), waiters: Mutex::new(Waiters::default()) }
     }
 
     pub(crate) fn state(&self) -> Snapshot {
@@ -94,9 +91,7 @@ impl Readiness {
     /// Adds ready bits and hands out the wakers of those who wait for them.
     pub(crate) fn set(&self, ready: Ready, wakers: &mut Vec<Waker>) {
         let step = |word| Some(Snapshot(word).with_event(ready).0);
-        let set = self
-            .word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let set = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
         debug_assert!(set.is_ok(), "the step never gives up");
 
         let is_over =
@@ -118,9 +113,7 @@ impl Readiness {
             (now.tick() == seen.tick()).then(|| now.without(ready).0)
         };
         // A refusal is the newer event, which is what the tick is for.
-        let _ = self
-            .word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
     }
 
     /// Waits until a bit of `interest`, or the shutdown, is set.
@@ -205,20 +198,15 @@ struct Waiter {
 struct Queue {
     first: Option<Waiter>,
     // Boxed because a second waiter is rare and there are two queues in every registration.
-    #[expect(
-        clippy::box_collection,
-        reason = "8 bytes instead of 24 in every registration"
-    )]
+    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every registration")]
     more: Option<Box<Vec<Waiter>>>,
 }
 
 impl Queue {
     /// Adds a waiter, or gives its new waker to one that is there; returns the one it replaces.
     fn put(&mut self, id: WaiterId, waker: Waker) -> Option<Waker> {
-        let present = self
-            .first
-            .iter_mut()
-            .chain(self.more.iter_mut().flat_map(|more| more.iter_mut()));
+        let present =
+            self.first.iter_mut().chain(self.more.iter_mut().flat_map(|more| more.iter_mut()));
         for waiter in present {
             if waiter.id == id {
                 return Some(std::mem::replace(&mut waiter.waker, waker));
@@ -295,10 +283,8 @@ mod tests {
         fn set(&mut self, ready: Ready) {
             self.ready |= ready.bits();
             self.events += 1;
-            let directions = [
-                (Interest::READABLE, &mut self.readers),
-                (Interest::WRITABLE, &mut self.writers),
-            ];
+            let directions =
+                [(Interest::READABLE, &mut self.readers), (Interest::WRITABLE, &mut self.writers)];
             for (interest, waiters) in directions {
                 if ready.bits() & interest.mask().bits() != 0 {
                     for waiter in std::mem::take(waiters) {
@@ -349,11 +335,7 @@ mod tests {
                             &mut ids[waiter],
                             interest,
                         );
-                        assert_eq!(
-                            polled.is_ready(),
-                            oracle.poll(waiter, interest),
-                            "{context}"
-                        );
+                        assert_eq!(polled.is_ready(), oracle.poll(waiter, interest), "{context}");
                     }
                     4 => {
                         let ready = Ready::from_bits(1 << random(6));
@@ -380,18 +362,10 @@ mod tests {
                 }
                 assert_eq!(readiness.state().ready().bits(), oracle.ready, "{context}");
                 for (waiter, count) in counts.iter().enumerate() {
-                    assert_eq!(
-                        count.0.load(Ordering::Relaxed),
-                        oracle.wakes[waiter],
-                        "{context}"
-                    );
+                    assert_eq!(count.0.load(Ordering::Relaxed), oracle.wakes[waiter], "{context}");
                     let kept = usize::from(oracle.readers.contains(&waiter))
                         + usize::from(oracle.writers.contains(&waiter));
-                    assert_eq!(
-                        Arc::strong_count(count),
-                        1 + kept,
-                        "{context}: waker of {waiter}"
-                    );
+                    assert_eq!(Arc::strong_count(count), 1 + kept, "{context}: waker of {waiter}");
                 }
             }
         }

@@ -55,6 +55,37 @@ pub struct Registered<S: AsFd> {
     registering: Mutex<()>,
 }
 
+/// The name under which users of tokio look for [`Registered`].
+///
+/// | tokio | here |
+/// | --- | --- |
+/// | `AsyncFd::new(fd)` | [`AsyncFd::try_new(fd)`](Registered::try_new), in a runtime |
+/// | `fd.readable().await?.try_io(..)` | [`readable`](Registered::readable), then [`try_io`](Registered::try_io); no guard |
+/// | `fd.async_io(interest, ..)` | [`io`](Registered::io) |
+/// | `poll_read_ready` | [`poll_readable`](Registered::poll_readable) |
+/// | `into_inner`, `get_ref` | the same |
+///
+/// ```
+/// use net::AsyncFd;
+/// use std::io::{Read, Write};
+///
+/// # let driver = net::Driver::new(net::Hooks::none())?;
+/// # driver.block_on(async {
+/// let (mut writer, reader) = std::os::unix::net::UnixStream::pair()?;
+/// reader.set_nonblocking(true)?;
+/// let fd = AsyncFd::try_new(reader)?;
+///
+/// writer.write_all(b"hello")?;
+/// fd.readable().await?;
+/// let mut buf = [0; 8];
+/// let read = fd.try_io(net::Interest::READABLE, |mut reader| reader.read(&mut buf))?;
+/// assert_eq!(&buf[..read], b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type AsyncFd<S> = Registered<S>;
+
 pub(super) struct Registration {
     token: Token,
     pub(super) readiness: Arc<Readiness>,
@@ -71,17 +102,39 @@ impl<S: AsFd> Registered<S> {
         }
     }
 
+    /// Wraps a source and registers it with the driver of the current runtime at once.
+    ///
+    /// Where [`new`](Registered::new) leaves it to the first wait to find out that a file cannot be
+    /// waited for, and to the user that it is in non-blocking mode, this checks both.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the source is in blocking mode,
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if it is a regular file, a folder or another
+    /// that has no events, [`AlreadyExists`](io::ErrorKind::AlreadyExists) if this file descriptor
+    /// is registered already, and others of the operating system.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn try_new(source: S) -> io::Result<Registered<S>> {
+        let handle = Handle::current_for("Registered::try_new");
+        check_nonblocking(&source, "Registered::try_new")?;
+        let registered = Registered::new(source, &handle);
+        registered.register()?;
+        Ok(registered)
+    }
+
     /// The source.
     ///
     /// Operations called on it directly leave the readiness alone: those that may fail with
     /// `WouldBlock` belong in [`try_io`](Registered::try_io).
     pub fn get_ref(&self) -> &S {
-        self.source
-            .as_ref()
-            .expect("only `into_inner` takes it, and the value with it")
+        self.source.as_ref().expect("only `into_inner` takes it, and the value with it")
     }
 
     /// The source, deregistered and still in non-blocking mode.
+    ///
+    /// It can be registered again, with this driver or another.
     pub fn into_inner(mut self) -> S {
         self.deregister();
         self.source.take().expect("only this function takes it")
@@ -106,13 +159,7 @@ impl<S: AsFd> Registered<S> {
         interest: Interest,
         operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_attempts(
-            context,
-            &mut Some(WaiterId::SHARED),
-            interest,
-            operation,
-            |_| false,
-        )
+        self.poll_attempts(context, &mut Some(WaiterId::SHARED), interest, operation, |_| false)
     }
 
     /// Attempts an operation until it does something other than block.
@@ -195,8 +242,7 @@ impl<S: AsFd> Registered<S> {
     /// As [`ready`](Registered::ready).
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = &mut Some(WaiterId::SHARED);
-        self.poll_ready(context, id, Interest::READABLE)
-            .map_ok(drop)
+        self.poll_ready(context, id, Interest::READABLE).map_ok(drop)
     }
 
     /// Polls until the source is writable, in the place of the `poll_*` methods.
@@ -205,8 +251,7 @@ impl<S: AsFd> Registered<S> {
     /// As [`ready`](Registered::ready).
     pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = &mut Some(WaiterId::SHARED);
-        self.poll_ready(context, id, Interest::WRITABLE)
-            .map_ok(drop)
+        self.poll_ready(context, id, Interest::WRITABLE).map_ok(drop)
     }
 
     /// Registers the source, unless it is.
@@ -228,11 +273,9 @@ impl<S: AsFd> Registered<S> {
         if let Err(error) = shared.registry.register(&mut SourceFd(&fd), token.0, both) {
             let removed = shared.table.lock().remove(token);
             drop(removed);
-            return Err(error);
+            return Err(explained(error));
         }
-        Ok(self
-            .registration
-            .get_or_init(|| Registration { token, readiness }))
+        Ok(self.registration.get_or_init(|| Registration { token, readiness }))
     }
 
     /// Takes the source out of the poller, then out of the table.
@@ -267,10 +310,7 @@ impl<S: AsFd> AsFd for Registered<S> {
 
 impl<S: AsFd + fmt::Debug> fmt::Debug for Registered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let readiness = self
-            .registration
-            .get()
-            .map(|registration| &registration.readiness);
+        let readiness = self.registration.get().map(|registration| &registration.readiness);
         f.debug_struct("Registered")
             .field("source", self.get_ref())
             .field("readiness", &readiness)
@@ -286,10 +326,7 @@ pub(super) struct Waiter<'a, S: AsFd> {
 
 impl<'a, S: AsFd> Waiter<'a, S> {
     pub(super) fn new(registered: &'a Registered<S>) -> Waiter<'a, S> {
-        Waiter {
-            registered,
-            id: None,
-        }
+        Waiter { registered, id: None }
     }
 }
 
@@ -299,4 +336,28 @@ impl<S: AsFd> Drop for Waiter<'_, S> {
             registration.readiness.remove(id);
         }
     }
+}
+
+/// Refuses a source in blocking mode, which would stop a whole thread.
+pub(crate) fn check_nonblocking(source: &impl AsFd, what: &str) -> io::Result<()> {
+    if rustix::fs::fcntl_getfl(source)?.contains(rustix::fs::OFlags::NONBLOCK) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{what}` needs a non-blocking source: call `set_nonblocking(true)` first, or set \
+         `O_NONBLOCK`"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+/// Says what epoll means by "not permitted": that the file has no events.
+fn explained(error: io::Error) -> io::Error {
+    use rustix::io::Errno;
+
+    if Errno::from_io_error(&error) != Some(Errno::PERM) {
+        return error;
+    }
+    let message = "this file has no events to wait for: regular files and folders are always ready \
+                   and may block all the same; read and write them on a blocking thread";
+    io::Error::new(io::ErrorKind::Unsupported, message)
 }

@@ -66,15 +66,10 @@ impl Table {
         let entry = self.entries.vacant_entry();
         let index = entry.key();
         if index >= INDEX_MASK {
-            return Err(io::Error::other(
-                "the I/O driver holds as many sources as it can number",
-            ));
+            return Err(io::Error::other("the I/O driver holds as many sources as it can number"));
         }
         self.generation = (self.generation + 1) & (usize::MAX >> INDEX_BITS);
-        entry.insert(Entry {
-            generation: self.generation,
-            readiness,
-        });
+        entry.insert(Entry { generation: self.generation, readiness });
         Ok(Token::new(index, self.generation))
     }
 
@@ -121,19 +116,13 @@ mod tests {
         assert_eq!(old.index(), new.index(), "the slab reuses the index");
         assert!(table.get(old).is_none());
         assert!(table.get(new).is_some());
-        assert!(
-            table.remove(old).is_none(),
-            "a stale token must not remove the newcomer"
-        );
+        assert!(table.remove(old).is_none(), "a stale token must not remove the newcomer");
         assert_eq!(table.len(), 1);
     }
 
     #[test]
     fn the_generation_wraps_without_touching_the_index() {
-        let mut table = Table {
-            generation: usize::MAX >> INDEX_BITS,
-            ..Table::default()
-        };
+        let mut table = Table { generation: usize::MAX >> INDEX_BITS, ..Table::default() };
         let token = table.insert(readiness()).expect("not shut down");
         assert_eq!((token.index(), token.generation()), (0, 0));
         assert!(table.get(token).is_some());
@@ -179,10 +168,7 @@ mod tests {
             } else {
                 let (token, readiness) = alive.swap_remove(random as usize % alive.len());
                 let removed = table.remove(token).expect("it is alive");
-                assert!(
-                    Arc::ptr_eq(&removed, &readiness),
-                    "seed {seed:#x}, step {step}"
-                );
+                assert!(Arc::ptr_eq(&removed, &readiness), "seed {seed:#x}, step {step}");
                 dead.push(token);
             }
             assert_eq!(table.len(), alive.len(), "seed {seed:#x}, step {step}");

@@ -38,9 +38,7 @@ pub(crate) struct Unpark {
 
 impl Unpark {
     pub(crate) fn new() -> Unpark {
-        Unpark {
-            state: AtomicU8::new(EMPTY),
-        }
+        Unpark { state: AtomicU8::new(EMPTY) }
     }
 
     /// Leaves the token; `true` if somebody sleeps and must be woken by an event.
@@ -53,8 +51,7 @@ impl Unpark {
     #[must_use]
     pub(crate) fn begin_sleep(&self) -> bool {
         let begun =
-            self.state
-                .compare_exchange(EMPTY, SLEEPING, Ordering::AcqRel, Ordering::Acquire);
+            self.state.compare_exchange(EMPTY, SLEEPING, Ordering::AcqRel, Ordering::Acquire);
         if begun.is_err() {
             self.end_sleep();
         }
