@@ -3,10 +3,15 @@
 //! Both modes are this one scheduler. A work-stealing runtime has `n` workers on threads of their
 //! own; a single-threaded one has one [`Worker`], which is lent to the thread that calls `block_on`.
 
+mod housekeeping;
 mod idle;
-mod queue;
+mod lent;
+mod mode;
 mod place;
+mod queue;
+mod quiet;
 mod root;
+mod shutdown;
 mod spare;
 mod worker;
 
@@ -16,7 +21,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -24,7 +28,7 @@ use crossbeam_utils::CachePadded;
 use crate::blocking::Pool;
 use crate::builder::{Config, UnhandledPanic};
 use crate::metrics::WorkerMetrics;
-use crate::panics::{contain, print_line};
+use crate::panics::print_line;
 use crate::monitor::Monitor;
 use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
@@ -35,72 +39,15 @@ use crate::task::{
 };
 use crate::threads::Threads;
 
+use lent::Lent;
 use queue::{Injector, QueueStealer};
 use spare::{Spares, WorkerThread};
 
 pub(crate) use idle::Idle;
+pub use mode::{ParseSchedulerError, Scheduler};
 pub use place::block_in_place;
 pub(crate) use root::block_on;
 pub(crate) use worker::{Worker, is_worker, wake_all};
-
-/// How the tasks of a runtime are run.
-///
-/// It prints as, and parses from, `work-stealing` and `single-threaded`, so that a flag or a line of
-/// a configuration file can switch it.
-///
-/// # Examples
-/// ```
-/// use runtime::Scheduler;
-///
-/// let scheduler: Scheduler = "single-threaded".parse().unwrap();
-/// assert_eq!(scheduler, Scheduler::SingleThreaded);
-/// assert_eq!(Scheduler::WorkStealing.to_string(), "work-stealing");
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Scheduler {
-    /// Several worker threads, which take work from each other when they run out of it.
-    #[default]
-    WorkStealing,
-    /// One worker, on the thread that calls `block_on`. Spawned tasks make progress only while some
-    /// thread is in `block_on`.
-    SingleThreaded,
-}
-
-impl fmt::Display for Scheduler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Scheduler::WorkStealing => "work-stealing",
-            Scheduler::SingleThreaded => "single-threaded",
-        })
-    }
-}
-
-impl FromStr for Scheduler {
-    type Err = ParseSchedulerError;
-
-    fn from_str(text: &str) -> Result<Scheduler, ParseSchedulerError> {
-        match text {
-            "work-stealing" => Ok(Scheduler::WorkStealing),
-            "single-threaded" => Ok(Scheduler::SingleThreaded),
-            other => Err(ParseSchedulerError { text: other.into() }),
-        }
-    }
-}
-
-/// The text is not the name of a [`Scheduler`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseSchedulerError {
-    text: String,
-}
-
-impl fmt::Display for ParseSchedulerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.text;
-        write!(f, "unknown scheduler {text:?}; it is `work-stealing` or `single-threaded`")
-    }
-}
-
-impl std::error::Error for ParseSchedulerError {}
 
 /// What the workers, the handles and the tasks of one runtime share.
 pub(crate) struct Shared {
@@ -139,16 +86,6 @@ pub(crate) struct Shared {
     /// The worker of a single-threaded runtime, while no thread runs it.
     lent: Mutex<Lent>,
     spares: Spares,
-}
-
-/// The worker of a single-threaded runtime, and who waits for it.
-#[derive(Default)]
-struct Lent {
-    worker: Option<Worker>,
-    /// The runtime has ended, and the worker with it.
-    is_gone: bool,
-    /// The threads in `block_on` that are not the worker; one of them takes over when it is free.
-    waiting: Vec<Arc<Parker>>,
 }
 
 /// The part of a worker that other threads reach.
@@ -321,164 +258,6 @@ impl Shared {
     fn has_visible_work(&self) -> bool {
         let is_queued = |remote: &CachePadded<Remote>| !remote.stealer.is_empty();
         !self.injector.is_empty() || self.remotes_in_use().iter().any(is_queued)
-    }
-
-    pub(crate) fn is_shut_down(&self) -> bool {
-        self.is_shut_down.load(Ordering::SeqCst)
-    }
-
-    /// Refuses new tasks and makes every worker leave its loop.
-    pub(crate) fn begin_shutdown(&self) {
-        self.is_shut_down.store(true, Ordering::SeqCst);
-        for shard in 0..self.remotes.len() {
-            self.owned.close(shard);
-        }
-        self.unpark_all();
-    }
-
-    fn unpark_all(&self) {
-        for remote in &self.remotes {
-            remote.parker.unpark();
-        }
-        self.monitor.look_now();
-    }
-
-    /// A regular worker's thread leaves for good. The last one ends what the workers drove.
-    pub(crate) fn worker_has_gone(&self) {
-        if self.workers_gone.fetch_add(1, Ordering::SeqCst) + 1 == self.config.workers {
-            self.finish_shutdown();
-        }
-    }
-
-    fn drain(&self) {
-        while let Some(runnable) = self.injector.pop() {
-            drop(runnable);
-        }
-        for remote in &self.remotes {
-            drop(remote.next.take());
-            while let Some(runnable) = remote.stealer.steal() {
-                drop(runnable);
-            }
-        }
-    }
-
-    /// Drops what the workers have left, after they have gone; may be called again. The runtime is
-    /// entered here.
-    pub(crate) fn finish_shutdown(&self) {
-        self.is_finished.store(true, Ordering::SeqCst);
-        for shard in 0..self.remotes.len() {
-            self.owned.close_and_shut_down(shard);
-        }
-        let mut wakers = Vec::new();
-        for remote in &self.remotes {
-            remote.timers.close(&mut wakers);
-        }
-        self.entered_timers.close(&mut wakers);
-        self.poller.shut_down(&mut wakers);
-        wake_all(&mut wakers);
-        self.drain();
-        self.drop_spares();
-    }
-
-    /// Takes the worker of a single-threaded runtime, if it is free. If it is not, `parker` is
-    /// unparked when it becomes so, until [`Shared::stop_waiting`].
-    pub(crate) fn claim_worker(&self, parker: &Arc<Parker>) -> Option<Worker> {
-        let mut lent = self.lent.lock();
-        let worker = lent.worker.take();
-        if worker.is_none() && !lent.waiting.iter().any(|other| Arc::ptr_eq(other, parker)) {
-            lent.waiting.push(parker.clone());
-        }
-        worker
-    }
-
-    /// Whether a thread in `block_on` that drives its future alone should become the worker.
-    fn is_worker_free(&self) -> bool {
-        self.config.scheduler == Scheduler::SingleThreaded
-            && !self.is_shut_down()
-            && self.lent.lock().worker.is_some()
-    }
-
-    pub(crate) fn stop_waiting(&self, parker: &Arc<Parker>) {
-        self.lent.lock().waiting.retain(|other| !Arc::ptr_eq(other, parker));
-    }
-
-    /// Leaves the worker to whoever claims it next. After the end of the runtime its tasks are
-    /// dropped here instead; this thread has entered the runtime.
-    pub(crate) fn take_back(&self, worker: Worker) {
-        let is_shut_down = self.is_shut_down();
-        if is_shut_down {
-            worker.shut_down();
-        }
-        let mut lent = self.lent.lock();
-        debug_assert!(lent.worker.is_none(), "there is one worker");
-        let dropped = match is_shut_down {
-            true => Some(worker),
-            false => {
-                lent.worker = Some(worker);
-                None
-            }
-        };
-        lent.is_gone = is_shut_down;
-        for parker in &lent.waiting {
-            parker.unpark();
-        }
-        drop(lent);
-        if dropped.is_some() {
-            self.finish_shutdown();
-        }
-    }
-
-    /// Whether the worker of a single-threaded runtime has ended with it.
-    pub(crate) fn is_worker_gone(&self) -> bool {
-        self.lent.lock().is_gone
-    }
-
-    /// Whether nothing at all happens: all workers and all other threads in `block_on` are asleep,
-    /// and no blocking call is under way. Then a paused clock may jump.
-    fn is_quiet(&self) -> bool {
-        self.idle.all_parked()
-            && self.awake_roots.load(Ordering::SeqCst) == 0
-            && !self.has_visible_work()
-            && self.blocking.is_quiet()
-    }
-
-    /// Lets the paused clock jump to the next timer, if nothing else can happen before that. The
-    /// caller counts as asleep already; if the clock has jumped, `wake_up` counts it as awake again
-    /// before anybody else can think that all is quiet. True: it has been called.
-    ///
-    /// A worker also looks at the I/O driver before. A thread that is none must not hold that, not
-    /// even for a moment: the last worker that goes to sleep would find it taken.
-    fn advance_if_quiet(&self, is_worker: bool, wake_up: impl FnOnce()) -> bool {
-        if !self.clock.is_paused() {
-            return false;
-        }
-        // Wakers run under this lock. None of them can get here again: a thread that parks is in
-        // `block_on` or a worker, and neither may be nested.
-        let _advancing = self.advancing.lock();
-        if !self.is_quiet() {
-            return false;
-        }
-        let mut wakers = Vec::new();
-        if is_worker {
-            let look = || Some(std::time::Duration::ZERO);
-            self.poller.try_turn(&mut || true, &look, &mut wakers);
-        }
-        let mut has_changed = !wakers.is_empty();
-        wake_all(&mut wakers);
-        if !has_changed {
-            contain(|| has_changed = self.clock.advance_to_next());
-        }
-        if has_changed {
-            wake_up();
-        }
-        has_changed
-    }
-
-    /// Something has ended that kept a paused clock from jumping: somebody must look again.
-    pub(crate) fn look_again_if_paused(&self) {
-        if self.clock.is_paused() {
-            self.unpark_all();
-        }
     }
 
     /// How many workers there are, without the spare ones.

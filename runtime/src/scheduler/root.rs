@@ -212,18 +212,6 @@ impl Drop for Awake<'_> {
     }
 }
 
-impl Shared {
-    /// Counts something that a thread in `block_on` does, or has yet to see.
-    pub(crate) fn add_wakeup(&self) {
-        self.awake_roots.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn remove_wakeup(&self) {
-        let before = self.awake_roots.fetch_sub(1, Ordering::SeqCst);
-        debug_assert!(before > 0);
-    }
-}
-
 fn run_local_tasks() {
     let watch = Watch::new();
     for _ in 0..LOCAL_TASKS_IN_A_ROW {

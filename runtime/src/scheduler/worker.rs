@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use super::queue::LocalQueue;
 use super::root::Root;
@@ -12,14 +11,7 @@ use super::{Remote, Shared};
 use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
-use crate::task::{LocalTasks, Push, Runnable, with_local_tasks};
-
-/// How long a busy worker may go without a look at I/O, timers and the injector.
-const LOOK_EVERY: Duration = Duration::from_micros(200);
-
-/// How many polls at most may pass between two readings of the clock. The reading costs about as
-/// much as a small poll, so it is not done for each; 64 small polls take a few microseconds.
-const MAX_POLLS_PER_READING: u32 = 64;
+use crate::task::{Push, Runnable, with_local_tasks};
 
 /// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
 /// tasks that wake each other would otherwise keep everybody else waiting for ever.
@@ -29,19 +21,19 @@ const MAX_NEXT_IN_A_ROW: u32 = 3;
 /// runtime, where it is lent to one thread in `block_on` after another.
 pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
-    index: usize,
-    queue: LocalQueue,
+    pub(super) index: usize,
+    pub(super) queue: LocalQueue,
     random: Cell<u64>,
     /// Whether `idle` counts this worker as searching.
-    is_searching: Cell<bool>,
+    pub(super) is_searching: Cell<bool>,
     next_in_a_row: Cell<u32>,
     is_local_turn: Cell<bool>,
     /// Polls until the clock is read again, and how many that were to begin with.
-    polls_left: Cell<u32>,
-    polls_per_reading: Cell<u32>,
-    last_look: Cell<std::time::Instant>,
+    pub(super) polls_left: Cell<u32>,
+    pub(super) polls_per_reading: Cell<u32>,
+    pub(super) last_look: Cell<std::time::Instant>,
     /// Collects wakers while locks are held; kept for its memory.
-    wakers: RefCell<Vec<Waker>>,
+    pub(super) wakers: RefCell<Vec<Waker>>,
 }
 
 thread_local! {
@@ -241,7 +233,7 @@ impl Worker {
 
     /// Takes a batch from the injector to the queue, and one of it. A peer that went to sleep
     /// meanwhile saw neither, so it may have to be woken for the rest.
-    fn take_injected(&self) -> Option<Runnable> {
+    pub(super) fn take_injected(&self) -> Option<Runnable> {
         let runnable = self.shared.injector.pop_into(&self.queue)?;
         if !self.queue.is_empty() {
             self.shared.notify();
@@ -361,104 +353,6 @@ impl Worker {
         if is_more {
             self.shared.notify();
         }
-    }
-
-    /// Looks at what tasks do not show: I/O, timers, the injector. A busy worker does so every
-    /// [`LOOK_EVERY`], and after any poll that took longer, as far as the clock is read: how many
-    /// polls pass between two readings follows from how long they take.
-    #[inline]
-    fn look_if_due(&self) {
-        match self.polls_left.get() {
-            0 => self.read_clock(),
-            left => self.polls_left.set(left - 1),
-        }
-    }
-
-    #[cold]
-    fn read_clock(&self) {
-        let now = timer::real_now();
-        let polls = self.polls_per_reading.get();
-        let elapsed = now.saturating_duration_since(self.last_look.get());
-        if elapsed < LOOK_EVERY {
-            // Not yet; so many polls are short enough to do without a reading.
-            self.polls_per_reading.set((polls * 2).min(MAX_POLLS_PER_READING));
-        } else {
-            self.polls_per_reading.set((polls / 2).max(1));
-            self.last_look.set(now);
-            self.look();
-        }
-        self.polls_left.set(self.polls_per_reading.get() - 1);
-    }
-
-    fn look(&self) {
-        let mut wakers = self.wakers.take();
-        self.turn_timers(&mut wakers);
-        let look = || Some(Duration::ZERO);
-        if self.shared.poller.try_turn(&mut || true, &look, &mut wakers) {
-            self.turn(&self.shared.entered_timers, &mut wakers);
-        }
-        wake_all(&mut wakers);
-        self.wakers.replace(wakers);
-        if let Some(runnable) = self.take_injected() {
-            self.queue.push(runnable);
-        }
-        self.remote().metrics.publish_forced_yields();
-    }
-
-    fn turn_timers(&self, wakers: &mut Vec<Waker>) {
-        self.turn(&self.remote().timers, wakers);
-    }
-
-    fn turn(&self, timers: &timer::Driver, wakers: &mut Vec<Waker>) {
-        if timers.next_deadline().is_some() {
-            timers.turn(self.shared.clock.now(), wakers);
-        }
-    }
-
-    /// Sleeps until there may be something to do.
-    fn park(&self) {
-        let shared = &*self.shared;
-        self.remote().metrics.publish_forced_yields();
-        let is_last = shared.idle.park(self.index, self.is_searching.replace(false));
-        let unpark = || self.is_searching.set(shared.idle.unpark(self.index));
-        if !self.may_sleep(is_last) {
-            unpark();
-        } else if !shared.advance_if_quiet(true, unpark) {
-            add(&self.remote().metrics.parks, 1);
-            let mut wakers = self.wakers.take();
-            let is_polling = self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
-            unpark();
-            shared.monitor.wake();
-            self.turn_timers(&mut wakers);
-            if is_polling {
-                self.turn(&shared.entered_timers, &mut wakers);
-            }
-            wake_all(&mut wakers);
-            self.wakers.replace(wakers);
-        }
-        self.last_look.set(timer::real_now());
-    }
-
-    /// Step 2c of the argument in `idle`: a last look, after this worker is counted as parked.
-    fn may_sleep(&self, nobody_searches: bool) -> bool {
-        if nobody_searches && self.shared.has_visible_work() || self.shared.is_shut_down() {
-            return false;
-        }
-        !with_local_tasks(|tasks| tasks.is_some_and(LocalTasks::has_work))
-    }
-
-    /// The time to the next timer that this worker must see to.
-    fn sleep_at_most(&self, is_polling: bool) -> Option<Duration> {
-        let own = self.remote().timers.next_deadline();
-        let entered = is_polling.then(|| self.shared.entered_timers.next_deadline()).flatten();
-        let deadline = match (own, entered) {
-            (Some(own), Some(entered)) => own.min(entered),
-            (own, entered) => own.or(entered)?,
-        };
-        let left = deadline.saturating_duration_since(self.shared.clock.now());
-        // A paused clock gets nowhere by itself: what is due is done at once, the rest waits for
-        // `advance`, which wakes whom it concerns.
-        (left.is_zero() || !self.shared.clock.is_paused()).then_some(left)
     }
 
     /// Drops the tasks of this worker, which has left its loop because the runtime ends.

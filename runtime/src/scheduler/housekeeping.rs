@@ -1,0 +1,116 @@
+//! What a worker does beside polling: it looks at I/O, timers and the injector now and then, and it
+//! sleeps when there is nothing to do.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use super::worker::{Worker, wake_all};
+use crate::metrics::add;
+use crate::task::{LocalTasks, with_local_tasks};
+
+/// How long a busy worker may go without a look at I/O, timers and the injector.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+/// How many polls at most may pass between two readings of the clock. The reading costs about as
+/// much as a small poll, so it is not done for each; 64 small polls take a few microseconds.
+const MAX_POLLS_PER_READING: u32 = 64;
+
+impl Worker {
+    /// Looks at what tasks do not show: I/O, timers, the injector. A busy worker does so every
+    /// [`LOOK_EVERY`], and after any poll that took longer, as far as the clock is read: how many
+    /// polls pass between two readings follows from how long they take.
+    #[inline]
+    pub(super) fn look_if_due(&self) {
+        match self.polls_left.get() {
+            0 => self.read_clock(),
+            left => self.polls_left.set(left - 1),
+        }
+    }
+
+    #[cold]
+    fn read_clock(&self) {
+        let now = timer::real_now();
+        let polls = self.polls_per_reading.get();
+        let elapsed = now.saturating_duration_since(self.last_look.get());
+        if elapsed < LOOK_EVERY {
+            // Not yet; so many polls are short enough to do without a reading.
+            self.polls_per_reading.set((polls * 2).min(MAX_POLLS_PER_READING));
+        } else {
+            self.polls_per_reading.set((polls / 2).max(1));
+            self.last_look.set(now);
+            self.look();
+        }
+        self.polls_left.set(self.polls_per_reading.get() - 1);
+    }
+
+    fn look(&self) {
+        let mut wakers = self.wakers.take();
+        self.turn_timers(&mut wakers);
+        let look = || Some(Duration::ZERO);
+        if self.shared.poller.try_turn(&mut || true, &look, &mut wakers) {
+            self.turn(&self.shared.entered_timers, &mut wakers);
+        }
+        wake_all(&mut wakers);
+        self.wakers.replace(wakers);
+        if let Some(runnable) = self.take_injected() {
+            self.queue.push(runnable);
+        }
+        self.remote().metrics.publish_forced_yields();
+    }
+
+    fn turn_timers(&self, wakers: &mut Vec<Waker>) {
+        self.turn(&self.remote().timers, wakers);
+    }
+
+    fn turn(&self, timers: &timer::Driver, wakers: &mut Vec<Waker>) {
+        if timers.next_deadline().is_some() {
+            timers.turn(self.shared.clock.now(), wakers);
+        }
+    }
+
+    /// Sleeps until there may be something to do.
+    pub(super) fn park(&self) {
+        let shared = &*self.shared;
+        self.remote().metrics.publish_forced_yields();
+        let is_last = shared.idle.park(self.index, self.is_searching.replace(false));
+        let unpark = || self.is_searching.set(shared.idle.unpark(self.index));
+        if !self.may_sleep(is_last) {
+            unpark();
+        } else if !shared.advance_if_quiet(true, unpark) {
+            add(&self.remote().metrics.parks, 1);
+            let mut wakers = self.wakers.take();
+            let is_polling = self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
+            unpark();
+            shared.monitor.wake();
+            self.turn_timers(&mut wakers);
+            if is_polling {
+                self.turn(&shared.entered_timers, &mut wakers);
+            }
+            wake_all(&mut wakers);
+            self.wakers.replace(wakers);
+        }
+        self.last_look.set(timer::real_now());
+    }
+
+    /// Step 2c of the argument in `idle`: a last look, after this worker is counted as parked.
+    fn may_sleep(&self, nobody_searches: bool) -> bool {
+        if nobody_searches && self.shared.has_visible_work() || self.shared.is_shut_down() {
+            return false;
+        }
+        !with_local_tasks(|tasks| tasks.is_some_and(LocalTasks::has_work))
+    }
+
+    /// The time to the next timer that this worker must see to.
+    fn sleep_at_most(&self, is_polling: bool) -> Option<Duration> {
+        let own = self.remote().timers.next_deadline();
+        let entered = is_polling.then(|| self.shared.entered_timers.next_deadline()).flatten();
+        let deadline = match (own, entered) {
+            (Some(own), Some(entered)) => own.min(entered),
+            (own, entered) => own.or(entered)?,
+        };
+        let left = deadline.saturating_duration_since(self.shared.clock.now());
+        // A paused clock gets nowhere by itself: what is due is done at once, the rest waits for
+        // `advance`, which wakes whom it concerns.
+        (left.is_zero() || !self.shared.clock.is_paused()).then_some(left)
+    }
+}

@@ -1,0 +1,71 @@
+//! The one worker of a single-threaded runtime, lent to one thread in `block_on` after another.
+
+use std::sync::Arc;
+
+use super::{Scheduler, Shared, Worker};
+use crate::park::Parker;
+
+/// The worker of a single-threaded runtime, and who waits for it.
+#[derive(Default)]
+pub(super) struct Lent {
+    worker: Option<Worker>,
+    /// The runtime has ended, and the worker with it.
+    is_gone: bool,
+    /// The threads in `block_on` that are not the worker; one of them takes over when it is free.
+    waiting: Vec<Arc<Parker>>,
+}
+
+impl Shared {
+    /// Takes the worker of a single-threaded runtime, if it is free. If it is not, `parker` is
+    /// unparked when it becomes so, until [`Shared::stop_waiting`].
+    pub(crate) fn claim_worker(&self, parker: &Arc<Parker>) -> Option<Worker> {
+        let mut lent = self.lent.lock();
+        let worker = lent.worker.take();
+        if worker.is_none() && !lent.waiting.iter().any(|other| Arc::ptr_eq(other, parker)) {
+            lent.waiting.push(parker.clone());
+        }
+        worker
+    }
+
+    /// Whether a thread in `block_on` that drives its future alone should become the worker.
+    pub(super) fn is_worker_free(&self) -> bool {
+        self.config.scheduler == Scheduler::SingleThreaded
+            && !self.is_shut_down()
+            && self.lent.lock().worker.is_some()
+    }
+
+    pub(crate) fn stop_waiting(&self, parker: &Arc<Parker>) {
+        self.lent.lock().waiting.retain(|other| !Arc::ptr_eq(other, parker));
+    }
+
+    /// Leaves the worker to whoever claims it next. After the end of the runtime its tasks are
+    /// dropped here instead; this thread has entered the runtime.
+    pub(crate) fn take_back(&self, worker: Worker) {
+        let is_shut_down = self.is_shut_down();
+        if is_shut_down {
+            worker.shut_down();
+        }
+        let mut lent = self.lent.lock();
+        debug_assert!(lent.worker.is_none(), "there is one worker");
+        let dropped = match is_shut_down {
+            true => Some(worker),
+            false => {
+                lent.worker = Some(worker);
+                None
+            }
+        };
+        lent.is_gone = is_shut_down;
+        for parker in &lent.waiting {
+            parker.unpark();
+        }
+        drop(lent);
+        if dropped.is_some() {
+            self.finish_shutdown();
+        }
+    }
+
+    /// Whether the worker of a single-threaded runtime has ended with it.
+    pub(crate) fn is_worker_gone(&self) -> bool {
+        self.lent.lock().is_gone
+    }
+}

@@ -1,0 +1,67 @@
+//! When a paused clock may jump: as soon as nothing else can happen.
+
+use std::time::Duration;
+
+use super::{Shared, wake_all};
+use crate::panics::contain;
+use crate::sync::atomic::Ordering;
+
+impl Shared {
+    /// Counts something that a thread in `block_on` does, or has yet to see.
+    pub(crate) fn add_wakeup(&self) {
+        self.awake_roots.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn remove_wakeup(&self) {
+        let before = self.awake_roots.fetch_sub(1, Ordering::SeqCst);
+        debug_assert!(before > 0);
+    }
+
+    /// Whether nothing at all happens: all workers and all other threads in `block_on` are asleep,
+    /// and no blocking call is under way. Then a paused clock may jump.
+    fn is_quiet(&self) -> bool {
+        self.idle.all_parked()
+            && self.awake_roots.load(Ordering::SeqCst) == 0
+            && !self.has_visible_work()
+            && self.blocking.is_quiet()
+    }
+
+    /// Lets the paused clock jump to the next timer, if nothing else can happen before that. The
+    /// caller counts as asleep already; if the clock has jumped, `wake_up` counts it as awake again
+    /// before anybody else can think that all is quiet. True: it has been called.
+    ///
+    /// A worker also looks at the I/O driver before. A thread that is none must not hold that, not
+    /// even for a moment: the last worker that goes to sleep would find it taken.
+    pub(super) fn advance_if_quiet(&self, is_worker: bool, wake_up: impl FnOnce()) -> bool {
+        if !self.clock.is_paused() {
+            return false;
+        }
+        // Wakers run under this lock. None of them can get here again: a thread that parks is in
+        // `block_on` or a worker, and neither may be nested.
+        let _advancing = self.advancing.lock();
+        if !self.is_quiet() {
+            return false;
+        }
+        let mut wakers = Vec::new();
+        if is_worker {
+            let look = || Some(Duration::ZERO);
+            self.poller.try_turn(&mut || true, &look, &mut wakers);
+        }
+        let mut has_changed = !wakers.is_empty();
+        wake_all(&mut wakers);
+        if !has_changed {
+            contain(|| has_changed = self.clock.advance_to_next());
+        }
+        if has_changed {
+            wake_up();
+        }
+        has_changed
+    }
+
+    /// Something has ended that kept a paused clock from jumping: somebody must look again.
+    pub(crate) fn look_again_if_paused(&self) {
+        if self.clock.is_paused() {
+            self.unpark_all();
+        }
+    }
+}
