@@ -229,7 +229,7 @@ impl Sampler {
         if !seen.is_reported && self.reports.is_due(lasted) {
             seen.is_reported = true;
             add(&monitor.blocked_reports, 1);
-            self.reports.report(&self.shared, index, &poll, lasted);
+            self.reports.report(&self.shared, index, poll, lasted);
         }
     }
 

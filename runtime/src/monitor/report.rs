@@ -90,25 +90,55 @@ impl Reports {
         lasted >= self.blocked_after
     }
 
-    pub(super) fn report(&mut self, shared: &Shared, worker: usize, poll: &Watched, lasted: Duration) {
+    /// Reports a poll. That takes a while (finding out where a thread is, and the names of what it
+    /// is in, may take 100 ms the first time), and the monitor has better things to do meanwhile:
+    /// so a thread of its own does it.
+    pub(super) fn report(
+        &mut self,
+        shared: &Arc<Shared>,
+        worker: usize,
+        poll: Watched,
+        lasted: Duration,
+    ) {
         let count = self.by_site.entry(poll.spawned_at).or_default();
         *count += 1;
-        let is_first = *count == 1;
-        if self.on_blocked.is_none() && !is_first {
+        if self.on_blocked.is_none() && *count > 1 {
             return;
         }
-        let report = BlockedTask {
-            worker,
-            id: poll.task,
-            name: shared.name(poll.task),
-            spawned_at: poll.spawned_at,
-            duration: lasted,
-            stack: shared.remote(worker).stack(poll),
-        };
-        // The monitor is needed, whatever the handler does.
-        contain(|| match &self.on_blocked {
-            Some(on_blocked) => on_blocked(&report),
-            None => print_line(&report),
+        let on_blocked = self.on_blocked.clone();
+        let watched = shared.clone();
+        let name = format!("{}-report", shared.config.thread_name);
+        let started = shared.threads.start(&shared.config, name, move || {
+            let stack = watched.remote(worker).stack(&poll);
+            tell(on_blocked.as_ref(), &describe(&watched, worker, &poll, lasted, stack));
         });
+        if started.is_err() {
+            tell(self.on_blocked.as_ref(), &describe(shared, worker, &poll, lasted, None));
+        }
     }
+}
+
+fn describe(
+    shared: &Shared,
+    worker: usize,
+    poll: &Watched,
+    lasted: Duration,
+    stack: Option<String>,
+) -> BlockedTask {
+    BlockedTask {
+        worker,
+        id: poll.task,
+        name: shared.name(poll.task),
+        spawned_at: poll.spawned_at,
+        duration: lasted,
+        stack,
+    }
+}
+
+/// Calls the program's handler, or prints the report. Whatever it does, the runtime goes on.
+fn tell(on_blocked: Option<&OnBlocked>, report: &BlockedTask) {
+    contain(|| match on_blocked {
+        Some(on_blocked) => on_blocked(report),
+        None => print_line(report),
+    });
 }

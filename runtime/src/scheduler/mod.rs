@@ -103,7 +103,7 @@ pub(crate) struct Remote {
     /// ends a spare one, read by the monitor; relaxed.
     is_enlisted: AtomicBool,
     /// The thread that is the worker now.
-    thread: Mutex<Option<WorkerThread>>,
+    thread: Mutex<Option<Arc<WorkerThread>>>,
 }
 
 impl Shared {

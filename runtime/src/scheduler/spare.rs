@@ -47,10 +47,10 @@ pub(super) struct WorkerThread {
 impl Remote {
     /// This thread runs the worker from now on.
     pub(super) fn set_thread(&self) {
-        *self.thread.lock() = Some(WorkerThread {
+        *self.thread.lock() = Some(Arc::new(WorkerThread {
             #[cfg(target_os = "linux")]
             id: crate::stack::Thread::current(),
-        });
+        }));
     }
 
     pub(crate) fn is_in_place(&self) -> bool {
@@ -65,9 +65,15 @@ impl Remote {
     pub(crate) fn stack(&self, poll: &Watched) -> Option<String> {
         #[cfg(target_os = "linux")]
         {
-            let thread = self.thread.lock();
-            let stack = crate::stack::capture(&thread.as_ref()?.id)?;
-            (self.watch.read().as_ref() == Some(poll)).then(|| stack.to_string())
+            // A thread that computes is asked when it next returns from the kernel, which may come
+            // too late for one attempt.
+            let is_current = || self.watch.read().as_ref() == Some(poll);
+            let thread = self.thread.lock().clone()?;
+            let captured = (0..3).find_map(|_| {
+                is_current().then(|| crate::stack::capture(&thread.id)).flatten()
+            });
+            // If the poll is over by now, the stack may be that of another.
+            captured.filter(|_| is_current()).map(|stack| stack.to_string())
         }
         #[cfg(not(target_os = "linux"))]
         {

@@ -85,7 +85,7 @@ pub(super) fn layout(function: u64, address: u64, memory: &Memory) -> Option<Lay
     (address >= laid_out).then_some(layout)
 }
 
-/// sub rsp, 4096; mov qword ptr [rsp], 0; cmp rsp, r11; jne to the first of these
+/// `sub rsp, 4096; mov qword ptr [rsp], 0; cmp rsp, r11`, and `jne` to the first of these.
 #[cfg(target_arch = "x86_64")]
 const TOUCH_EACH: &[u8] =
     b"\x48\x81\xec\x00\x10\x00\x00\x48\xc7\x04\x24\x00\x00\x00\x00\x4c\x39\xdc\x75\xec";

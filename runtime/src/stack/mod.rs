@@ -2,8 +2,9 @@
 //!
 //! The monitor calls [`capture`] when a worker does not come back from a poll, so the thread in
 //! question may do anything: hold the allocator's or the loader's lock, sleep, block all signals,
-//! exit. Nothing here waits for a lock that it may hold, and it notices nothing, but for a few
-//! microseconds. Two ways lead to a copy of its stack:
+//! exit. Every wait for it is bounded, by some tens of milliseconds, and it notices nothing, but for
+//! some microseconds. (The one lock that both may want is the allocator's, and a thread that is
+//! sampled while it holds that goes on and gives it back.) Two ways lead to a copy of its stack:
 //!
 //! - **Blocked in the kernel** (`blocked`): a signal would end a `nanosleep`, a `poll` or a
 //!   `recv` with a timeout by `EINTR`, handler or not, `SA_RESTART` or not. So it gets none. The
@@ -25,6 +26,8 @@
 
 mod blocked;
 mod code;
+#[allow(unsafe_code)]
+mod cpu_timer;
 mod functions;
 mod memory;
 mod module;

@@ -69,3 +69,37 @@ impl Registers {
         self.get(STACK_POINTER)
     }
 }
+
+/// The program counter, the registers in the order of their numbers in DWARF, the stack pointer.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn read_registers(context: &libc::ucontext_t) -> (u64, [u64; COUNT], u64) {
+    let get = |index: std::ffi::c_int| context.uc_mcontext.gregs[index as usize] as u64;
+    let registers = [
+        get(libc::REG_RAX),
+        get(libc::REG_RDX),
+        get(libc::REG_RCX),
+        get(libc::REG_RBX),
+        get(libc::REG_RSI),
+        get(libc::REG_RDI),
+        get(libc::REG_RBP),
+        get(libc::REG_RSP),
+        get(libc::REG_R8),
+        get(libc::REG_R9),
+        get(libc::REG_R10),
+        get(libc::REG_R11),
+        get(libc::REG_R12),
+        get(libc::REG_R13),
+        get(libc::REG_R14),
+        get(libc::REG_R15),
+    ];
+    (get(libc::REG_RIP), registers, get(libc::REG_RSP))
+}
+
+/// The program counter, the registers in the order of their numbers in DWARF, the stack pointer.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn read_registers(context: &libc::ucontext_t) -> (u64, [u64; COUNT], u64) {
+    let machine = &context.uc_mcontext;
+    let mut registers = [machine.sp; COUNT];
+    registers[..31].copy_from_slice(&machine.regs);
+    (machine.pc, registers, machine.sp)
+}

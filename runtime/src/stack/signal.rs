@@ -3,8 +3,10 @@
 //! **The signal** is one that does nothing by default, `SIGURG` (what Go preempts with) or
 //! `SIGWINCH`: should it arrive when our handler is gone again, nothing happens. It is used only
 //! while the program has no handler for it and the thread does not block it, and the handler is
-//! installed only for the time of a capture. So a program's handler, even one that it installs
-//! meanwhile, is never called by us, never missing, and never replaced.
+//! installed only for the time of a capture. So a program's handler is never replaced, not even one
+//! that it installs meanwhile; that one may be called by our signal, once, if it appears in the last
+//! millisecond before the signal does. (Between a look at what is installed and the change of it
+//! are some 100 ns, in which nothing can keep a program from doing the same.)
 //!
 //! **What raises it** is a timer on the CPU time of the thread (`timer_create` with that thread's
 //! clock and `SIGEV_THREAD_ID`), one nanosecond ahead. The kernel looks at such timers in its tick,
@@ -31,8 +33,9 @@ use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::futex;
 
+use super::cpu_timer::CpuTimer;
 use super::memory::{Memory, STACK_BYTES, StackCopy, bytes_to_copy};
-use super::registers::{COUNT, Registers};
+use super::registers::{COUNT, Registers, read_registers};
 use super::thread::{Activity, Thread};
 use super::unwind::Sample;
 
@@ -74,7 +77,7 @@ pub(super) fn sample(thread: &Thread, memory: &Memory, patience_ms: &mut u32) ->
     sender.file = Some(file);
     let timer = CpuTimer::start(thread.tid(), handler.signal);
     let outcome = match timer {
-        Some(_) => MAILBOX.wait(thread, patience_ms),
+        Some(_) => MAILBOX.wait(thread, &handler, patience_ms),
         None => Wait::Failed,
     };
     // The timer goes first, and its signal with it, so that it does not find the default.
@@ -231,7 +234,7 @@ impl Mailbox {
     /// Waits for the handler, unless `thread` sleeps for longer than 1 ms. The handler fills and then
     /// wakes, and the kernel compares the state before it lets us sleep, so the wake is not missed;
     /// if it were, the next look comes 1 ms later.
-    fn wait(&self, thread: &Thread, patience_ms: &mut u32) -> Wait {
+    fn wait(&self, thread: &Thread, handler: &Handler, patience_ms: &mut u32) -> Wait {
         let mut before = None;
         while *patience_ms > 0 {
             *patience_ms -= 1;
@@ -242,6 +245,9 @@ impl Mailbox {
             let result = futex::wait(&self.state, futex::Flags::PRIVATE, state, Some(&MILLISECOND));
             if result != Err(Errno::TIMEDOUT) {
                 continue;
+            }
+            if !handler.is_installed() {
+                return Wait::Failed;
             }
             let Some(now) = thread.activity() else {
                 return Wait::Failed;
@@ -321,40 +327,6 @@ impl Letter {
     }
 }
 
-/// The program counter, the registers in the order of their numbers in DWARF, the stack pointer.
-#[cfg(target_arch = "x86_64")]
-fn read_registers(context: &libc::ucontext_t) -> (u64, [u64; COUNT], u64) {
-    let get = |index: c_int| context.uc_mcontext.gregs[index as usize] as u64;
-    let registers = [
-        get(libc::REG_RAX),
-        get(libc::REG_RDX),
-        get(libc::REG_RCX),
-        get(libc::REG_RBX),
-        get(libc::REG_RSI),
-        get(libc::REG_RDI),
-        get(libc::REG_RBP),
-        get(libc::REG_RSP),
-        get(libc::REG_R8),
-        get(libc::REG_R9),
-        get(libc::REG_R10),
-        get(libc::REG_R11),
-        get(libc::REG_R12),
-        get(libc::REG_R13),
-        get(libc::REG_R14),
-        get(libc::REG_R15),
-    ];
-    (get(libc::REG_RIP), registers, get(libc::REG_RSP))
-}
-
-/// The program counter, the registers in the order of their numbers in DWARF, the stack pointer.
-#[cfg(target_arch = "aarch64")]
-fn read_registers(context: &libc::ucontext_t) -> (u64, [u64; COUNT], u64) {
-    let machine = &context.uc_mcontext;
-    let mut registers = [machine.sp; COUNT];
-    registers[..31].copy_from_slice(&machine.regs);
-    (machine.pc, registers, machine.sp)
-}
-
 extern "C" fn on_signal(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: returns a valid pointer to this thread's `errno`.
     let errno = unsafe { libc::__errno_location() };
@@ -390,12 +362,17 @@ impl Handler {
             None
         })
     }
+
+    /// Whether the program has not installed another one.
+    fn is_installed(&self) -> bool {
+        let ours = our_action().sa_sigaction;
+        exchange(self.signal, None).is_some_and(|action| action.sa_sigaction == ours)
+    }
 }
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        let is_ours = |action: &libc::sigaction| action.sa_sigaction == our_action().sa_sigaction;
-        if exchange(self.signal, None).as_ref().is_some_and(is_ours) {
+        if self.is_installed() {
             exchange(self.signal, Some(&self.previous));
         }
     }
@@ -426,43 +403,4 @@ fn exchange(signal: c_int, action: Option<&libc::sigaction>) -> Option<libc::sig
     let result = unsafe { libc::sigaction(signal, action, previous.as_mut_ptr()) };
     // SAFETY: `sigaction` has written it, as it says that it succeeded.
     (result == 0).then(|| unsafe { previous.assume_init() })
-}
-
-/// A timer that sends one signal to a thread as soon as that thread uses the CPU.
-struct CpuTimer(libc::timer_t);
-
-impl CpuTimer {
-    /// `None` if the thread has ended, or the process may have no more timers or signals.
-    fn start(tid: i32, signal: c_int) -> Option<CpuTimer> {
-        // SAFETY: all zeros are a valid `sigevent`: integers and a null pointer.
-        let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
-        event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = signal;
-        event.sigev_notify_thread_id = tid;
-        // The kernel's number for the CPU time of one thread, which is a part of its interface: the
-        // complement of the thread id, the bit for "one thread", and 2 for its scheduler's clock.
-        let clock = (!tid << 3) | 4 | 2;
-        let mut timer = MaybeUninit::uninit();
-        // SAFETY: both pointers are to locals; the kernel checks the numbers.
-        if unsafe { libc::timer_create(clock, &raw mut event, timer.as_mut_ptr()) } != 0 {
-            return None;
-        }
-        // SAFETY: `timer_create` has written it, as it says that it succeeded.
-        let timer = CpuTimer(unsafe { timer.assume_init() });
-        let soon = libc::timespec { tv_sec: 0, tv_nsec: 1 };
-        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = libc::itimerspec { it_interval: never, it_value: soon };
-        // Relative, as a time that has passed already would send the signal at once, to a sleeper
-        // too.
-        // SAFETY: the timer exists, and the pointers are to a local and null.
-        let result = unsafe { libc::timer_settime(timer.0, 0, &raw const once, ptr::null_mut()) };
-        (result == 0).then_some(timer)
-    }
-}
-
-impl Drop for CpuTimer {
-    fn drop(&mut self) {
-        // SAFETY: the timer exists, and nobody uses it after this.
-        unsafe { libc::timer_delete(self.0) };
-    }
 }

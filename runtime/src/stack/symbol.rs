@@ -168,7 +168,7 @@ fn owner_by_file(file: &str) -> Owner {
     // Debug information has the same folder as `file!()`, below the one where the compiler ran.
     let sources = file!().trim_end_matches("stack/symbol.rs");
     match file.rsplit_once(sources) {
-        Some((_, "stack/tests.rs")) => Owner::Program,
+        Some((_, own)) if own.starts_with("stack/tests/") => Owner::Program,
         Some((_, own)) if SCHEDULER_FILES.iter().any(|start| own.starts_with(start)) => {
             Owner::Scheduler
         }

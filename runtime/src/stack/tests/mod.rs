@@ -1,6 +1,8 @@
 //! Stacks of threads in all conditions. What no test may share with others of its process, such as
 //! a signal's handler, runs in a process of its own: see [`alone`].
 
+mod chain;
+
 use std::hint::black_box;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -109,7 +111,7 @@ fn computing(stop: &Stop) {
 fn a_sleeping_thread_is_named_and_sleeps_on() {
     let (thread, handle) = start(|| asleep_by_call(Duration::from_millis(300)));
     let text = capture_in(&thread, "stack::tests::asleep_by_call");
-    assert!(text.contains("src/stack/tests.rs:"), "no line in {text}");
+    assert!(text.contains("src/stack/tests/mod.rs:"), "no line in {text}");
     assert!(handle.join().expect("it only sleeps"), "the sleep was cut short");
 }
 
@@ -304,6 +306,14 @@ fn a_handler_of_the_program_is_respected() {
     });
 }
 
+/// Whether there is a handler for `signal`, whoever's it is.
+fn is_handled(signal: libc::c_int) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a line");
+    let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask");
+    (caught >> (signal - 1)) & 1 == 1
+}
+
 #[test]
 fn a_handler_installed_during_a_capture_stays() {
     let _turn = take_turn();
@@ -313,14 +323,27 @@ fn a_handler_installed_during_a_capture_stays() {
             let stop = stop.clone();
             move || computing(&stop)
         });
-        let capturing = thread::spawn(move || while capture(&thread).is_some() {});
-        install_own_handler(libc::SIGURG);
-        install_own_handler(libc::SIGWINCH);
-        // The captures end, as there is no signal left.
+        let done = Stop::default();
+        let capturing = thread::spawn({
+            let done = done.clone();
+            move || {
+                while !done.is_set() {
+                    capture(&thread);
+                }
+            }
+        });
+        for signal in [libc::SIGURG, libc::SIGWINCH] {
+            let looks = 50 * LOOKS;
+            assert!((0..looks).any(|_| is_handled(signal)), "signal {signal} is never used");
+            install_own_handler(signal);
+        }
+        done.set();
         capturing.join().expect("it only captures");
+        let strays = OWN_SIGNALS.load(Ordering::Relaxed);
+        assert!(strays <= 2, "{strays} of our signals for the program's handlers");
         raise(libc::SIGURG);
         raise(libc::SIGWINCH);
-        assert_eq!(OWN_SIGNALS.load(Ordering::Relaxed), 2, "a handler was replaced");
+        assert_eq!(OWN_SIGNALS.load(Ordering::Relaxed), strays + 2, "a handler was replaced");
         stop.set();
         handle.join().expect("it only computes");
     });
@@ -336,11 +359,8 @@ fn nothing_stays_installed() {
             move || computing(&stop)
         });
         capture_in(&thread, "stack::tests::computing");
-        let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a line");
-        let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask");
         for signal in [libc::SIGURG, libc::SIGWINCH] {
-            assert_eq!(caught >> (signal - 1) & 1, 0, "a handler for signal {signal} is left");
+            assert!(!is_handled(signal), "a handler for signal {signal} is left");
         }
         stop.set();
         handle.join().expect("it only computes");
@@ -414,118 +434,4 @@ fn a_thread_that_loads_libraries_can_be_captured_at_any_moment() {
     }
     stop.set();
     handle.join().expect("it only loads");
-}
-
-/// Functions with frames of different shapes, which call each other as the bits of a path say.
-mod chain {
-    use std::hint::black_box;
-
-    use super::{Stop, asleep_by_call, computing};
-    use std::time::Duration;
-
-    type Call = dyn Fn(&[u8], &End) -> u64;
-
-    pub(super) enum End {
-        Sleep(Duration),
-        Compute(Stop),
-    }
-
-    fn next(path: &[u8], end: &End) -> u64 {
-        match path.split_first() {
-            None => match end {
-                End::Sleep(time) => asleep_by_call(*time).into(),
-                End::Compute(stop) => {
-                    computing(stop);
-                    1
-                }
-            },
-            Some((0, rest)) => small(rest, end),
-            Some((1, rest)) => large(rest, end),
-            Some((2, rest)) => aligned(rest, end),
-            Some((3, rest)) => busy(rest, end),
-            Some((_, rest)) => boxed(rest, end),
-        }
-    }
-
-    #[inline(never)]
-    fn small(path: &[u8], end: &End) -> u64 {
-        black_box(next(path, end)) + 1
-    }
-
-    #[inline(never)]
-    fn large(path: &[u8], end: &End) -> u64 {
-        let buf = black_box([7_u8; 9000]);
-        black_box(next(path, end)) + u64::from(black_box(&buf)[0])
-    }
-
-    #[inline(never)]
-    fn aligned(path: &[u8], end: &End) -> u64 {
-        #[repr(align(64))]
-        struct Aligned([u8; 64]);
-        let buf = black_box(Aligned([7; 64]));
-        black_box(next(path, end)) + u64::from(black_box(&buf).0[0])
-    }
-
-    #[inline(never)]
-    fn busy(path: &[u8], end: &End) -> u64 {
-        let [a, b, c, d, e, f] = black_box([1_u64, 2, 3, 4, 5, 6]);
-        black_box(next(path, end)) + (a ^ b) * (c ^ d) * (e ^ f) + a * c * e
-    }
-
-    #[inline(never)]
-    fn boxed(path: &[u8], end: &End) -> u64 {
-        let call: Box<Call> = black_box(Box::new(next));
-        black_box(call(path, end)) + 1
-    }
-
-    #[inline(never)]
-    pub(super) fn outermost(path: &[u8], end: &End) -> u64 {
-        black_box(next(path, end)) + 1
-    }
-
-    /// The names that a stack must show, innermost first.
-    pub(super) fn names(path: &[u8]) -> Vec<&'static str> {
-        let names = ["small", "large", "aligned", "busy", "boxed"];
-        let mut names: Vec<_> = path.iter().map(|&way| names[usize::from(way)]).collect();
-        names.reverse();
-        names.push("outermost");
-        names
-    }
-}
-
-/// Which functions of [`chain`] `text` shows.
-fn shown(text: &str) -> Vec<&str> {
-    let after = |line: &'_ str| line.split_once("chain::").map(|(_, name)| name.to_owned());
-    let ends = |name: &String| name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
-    let known = ["small", "large", "aligned", "busy", "boxed", "outermost"];
-    text.lines()
-        .filter_map(after)
-        .filter_map(|name| known.into_iter().find(|known| *known == &name[..ends(&name)]))
-        .collect()
-}
-
-#[test]
-fn every_frame_is_found_whatever_its_shape() {
-    let _turn = take_turn();
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for round in 0..24 {
-        let seed = random;
-        let mut way = || {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round | 1);
-            ((random >> 33) % 5) as u8
-        };
-        let path: Vec<u8> = (0..10).map(|_| way()).collect();
-        let stop = Stop::default();
-        let end = match round % 2 {
-            0 => chain::End::Sleep(Duration::from_millis(50)),
-            _ => chain::End::Compute(stop.clone()),
-        };
-        let inner = if round % 2 == 0 { "asleep_by_call" } else { "tests::computing" };
-        let expected = chain::names(&path);
-        let (thread, handle) = start(move || chain::outermost(&path, &end));
-        let text = capture_in(&thread, inner);
-        assert_eq!(shown(&text), expected, "round {round}, seed {seed:#x}: {text}");
-        stop.set();
-        handle.join().expect("it only calls");
-    }
 }
