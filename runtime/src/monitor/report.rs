@@ -18,7 +18,7 @@ pub(crate) type OnBlocked = Arc<dyn Fn(&BlockedTask) + Send + Sync>;
 /// A task that has been in one poll for too long, and keeps its worker from everything else.
 ///
 /// It prints as the message that the default handler prints to stderr.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BlockedTask {
     /// The index of the worker.
@@ -105,33 +105,25 @@ impl Reports {
         if self.on_blocked.is_none() && *count > 1 {
             return;
         }
+        let mut report = BlockedTask {
+            worker,
+            id: poll.task,
+            name: shared.name(poll.task),
+            spawned_at: poll.spawned_at,
+            duration: lasted,
+            stack: None,
+        };
         let on_blocked = self.on_blocked.clone();
         let watched = shared.clone();
         let name = format!("{}-report", shared.config.thread_name);
+        let without_stack = report.clone();
         let started = shared.threads.start(&shared.config, name, move || {
-            let stack = watched.remote(worker).stack(&poll);
-            tell(on_blocked.as_ref(), &describe(&watched, worker, &poll, lasted, stack));
+            report.stack = watched.remote(worker).stack(&poll);
+            tell(on_blocked.as_ref(), &report);
         });
         if started.is_err() {
-            tell(self.on_blocked.as_ref(), &describe(shared, worker, &poll, lasted, None));
+            tell(self.on_blocked.as_ref(), &without_stack);
         }
-    }
-}
-
-fn describe(
-    shared: &Shared,
-    worker: usize,
-    poll: &Watched,
-    lasted: Duration,
-    stack: Option<String>,
-) -> BlockedTask {
-    BlockedTask {
-        worker,
-        id: poll.task,
-        name: shared.name(poll.task),
-        spawned_at: poll.spawned_at,
-        duration: lasted,
-        stack,
     }
 }
 
