@@ -156,6 +156,9 @@ impl Pool {
         let name = format!("{}-blocking-{number}", shared.config.thread_name);
         let thread = shared.config.thread(name).spawn(move || {
             let _left = Left(&pool);
+            // Dropped before the thread counts itself out: who waits for it may then rely on the
+            // runtime's files being closed.
+            let handle = handle;
             let _member = Member::enter(&pool);
             let _entered = handle.enter();
             handle.shared().config.run_hooked(|| pool.run(handle.shared()));

@@ -143,7 +143,7 @@ impl Clock {
         if mode == PAUSED {
             drop(time);
             panic!(
-                "timer: `pause` was called, but this clock is paused already.\n  \
+                "runtime: `pause` was called, but this clock is paused already.\n  \
                  help: pause once, at the start of the test; `resume` lets time run again"
             );
         }
@@ -168,7 +168,7 @@ impl Clock {
         if self.0.mode.load(Ordering::Relaxed) != PAUSED {
             drop(time);
             panic!(
-                "timer: `resume` was called, but this clock is not paused.\n  \
+                "runtime: `resume` was called, but this clock is not paused.\n  \
                  help: call `pause` first"
             );
         }
@@ -193,7 +193,7 @@ impl Clock {
         if self.0.mode.load(Ordering::Relaxed) != PAUSED {
             drop(time);
             panic!(
-                "timer: `advance` was called, but this clock is not paused.\n  \
+                "runtime: `advance` was called, but this clock is not paused.\n  \
                  help: call `pause` first; real time cannot be moved"
             );
         }
@@ -464,13 +464,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "timer: `resume` was called, but this clock is not paused")]
+    #[should_panic(expected = "runtime: `resume` was called, but this clock is not paused")]
     fn resuming_a_running_clock_panics() {
         Clock::new().resume();
     }
 
     #[test]
-    #[should_panic(expected = "timer: `advance` was called, but this clock is not paused")]
+    #[should_panic(expected = "runtime: `advance` was called, but this clock is not paused")]
     fn advancing_a_running_clock_panics() {
         Clock::new().advance(MS);
     }

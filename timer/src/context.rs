@@ -107,7 +107,7 @@ impl Drop for EnterGuard {
         let is_innermost = left.map_or(true, |(_left, is_innermost)| is_innermost);
         assert!(
             is_innermost || std::thread::panicking(),
-            "timer: an `EnterGuard` was dropped before one that was made after it.\n  \
+            "runtime: an `EnterGuard` was dropped before one that was made after it.\n  \
              help: drop guards in the reverse order of `enter`, best by leaving their scopes"
         );
     }
@@ -155,7 +155,7 @@ mod tests {
             .downcast_ref::<&str>()
             .expect("the message has no arguments");
         assert!(
-            message.starts_with("timer: an `EnterGuard` was dropped before"),
+            message.starts_with("runtime: an `EnterGuard` was dropped before"),
             "{message}"
         );
         assert!(Handle::try_current().is_none());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "timer: `Handle::current` needs a running runtime")]
+    #[should_panic(expected = "runtime: `Handle::current` needs a running runtime")]
     fn current_without_a_runtime_says_what_to_do() {
         Handle::current();
     }

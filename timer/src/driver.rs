@@ -242,7 +242,7 @@ impl Handle {
         match Handle::try_current() {
             Some(handle) => handle,
             None => panic!(
-                "timer: `Handle::current` needs a running runtime, but this thread has none.\n  \
+                "runtime: `Handle::current` needs a running runtime, but this thread has none.\n  \
                  help: call it inside `#[runtime::main]`, `Runtime::block_on` or a spawned task; \
                  on your own thread: `let _guard = handle.enter();`"
             ),

@@ -42,7 +42,7 @@ pub fn interval(period: Duration) -> Interval {
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(
         period > Duration::ZERO,
-        "timer: `interval` was given a period of zero.\n  \
+        "runtime: `interval` was given a period of zero.\n  \
          help: to run as often as possible, loop around `yield_now` instead"
     );
     Interval {

@@ -72,7 +72,7 @@ fn current_clock(function: &str, location: &Location<'_>) -> Clock {
     match context::current() {
         Some(current) => current.driver.clock().clone(),
         None => panic!(
-            "timer: `{function}` (called at {location}) needs a running runtime, but this thread \
+            "runtime: `{function}` (called at {location}) needs a running runtime, but this thread \
              has none.\n  help: call it inside `#[runtime::test]`, `Runtime::block_on` or a \
              spawned task; on your own thread: `let _guard = handle.enter();`"
         ),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "timer: `pause` (called at timer/src/pause.rs:")]
+    #[should_panic(expected = "runtime: `pause` (called at timer/src/pause.rs:")]
     fn pausing_without_a_runtime_names_the_line() {
         pause();
     }

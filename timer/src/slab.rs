@@ -175,7 +175,7 @@ impl<T> Slab<T> {
             let index = self.entries.len() as u32;
             assert!(
                 index < NIL,
-                "timer: more than {NIL} timers are armed on one worker"
+                "runtime: more than {NIL} timers are armed on one worker"
             );
             let vacant = Entry {
                 deadline: 0,

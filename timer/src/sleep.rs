@@ -205,7 +205,7 @@ impl Sleep {
     #[cold]
     fn panic_without_runtime(&self) -> ! {
         panic!(
-            "timer: `{}` (created at {}) needs a running runtime, but this thread has none.\n  \
+            "runtime: `{}` (created at {}) needs a running runtime, but this thread has none.\n  \
              help: await it inside `#[runtime::main]`, `Runtime::block_on` or a spawned task; on \
              your own thread: `let _guard = handle.enter();`",
             self.creator.name(),
@@ -216,7 +216,7 @@ impl Sleep {
     #[cold]
     fn panic_after_shutdown(&self) -> ! {
         panic!(
-            "timer: `{}` (created at {}) needs a running runtime, but this thread's has shut \
+            "runtime: `{}` (created at {}) needs a running runtime, but this thread's has shut \
              down.\n  help: await it before the runtime is dropped, or inside of another one",
             self.creator.name(),
             self.location

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "timer: `timeout` (created at timer/src/timeout.rs:")]
+    #[should_panic(expected = "runtime: `timeout` (created at timer/src/timeout.rs:")]
     fn a_pending_poll_without_a_runtime_names_the_line() {
         let _ = poll_once(&mut timeout(MS, pending::<()>()), Waker::noop());
     }

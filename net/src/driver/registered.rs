@@ -344,8 +344,8 @@ pub(crate) fn check_nonblocking(source: &impl AsFd, what: &str) -> io::Result<()
         return Ok(());
     }
     let message = format!(
-        "`{what}` needs a non-blocking source: call `set_nonblocking(true)` first, or set \
-         `O_NONBLOCK`"
+        "runtime: `{what}` needs a non-blocking source; this one would stop a whole worker.\n  \
+         help: call `set_nonblocking(true)` on it first, or set `O_NONBLOCK`"
     );
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::metrics::add;
 use crate::park::Parker;
-use crate::scheduler::Shared;
+use crate::scheduler::{Shared, ThreadTimes};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::task::Watched;
 
@@ -137,8 +137,8 @@ struct Seen {
     /// How long the poll has been watched. Only time in which the monitor itself ran on time counts:
     /// if the whole process was stopped, that is nobody's fault.
     lasted: Duration,
-    /// How long the worker's thread had waited for a core when the poll was first seen.
-    queued: Option<Duration>,
+    /// The times of the worker's thread when the poll was found slow.
+    times: Option<ThreadTimes>,
 }
 
 impl Sampler {
@@ -215,15 +215,14 @@ impl Sampler {
         }
         if !seen.is_slow {
             seen.is_slow = true;
-            seen.queued = remote.time_queued();
+            seen.times = remote.thread_times();
             remote.watch.mark_slow(&poll);
             add(&monitor.rescues, 1);
         }
-        let queued = match (seen.queued, remote.time_queued()) {
-            (Some(before), Some(now)) => now.saturating_sub(before),
-            _ => Duration::ZERO,
+        let lasted = match (&seen.times, remote.thread_times()) {
+            (Some(before), Some(now)) => now.own_since(before, seen.lasted),
+            _ => seen.lasted,
         };
-        let lasted = seen.lasted.saturating_sub(queued);
         let us = lasted.as_micros().try_into().unwrap_or(u64::MAX);
         monitor.longest_poll_us.fetch_max(us, Ordering::Relaxed);
         if !seen.is_reported && self.reports.is_due(lasted) {

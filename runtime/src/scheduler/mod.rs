@@ -47,6 +47,7 @@ pub(crate) use idle::Idle;
 pub use mode::{ParseSchedulerError, Scheduler};
 pub use place::block_in_place;
 pub(crate) use root::block_on;
+pub(crate) use spare::ThreadTimes;
 pub(crate) use worker::{Worker, is_worker, wake_all};
 
 /// What the workers, the handles and the tasks of one runtime share.

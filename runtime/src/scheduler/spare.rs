@@ -44,6 +44,26 @@ pub(super) struct WorkerThread {
     id: crate::stack::Thread,
 }
 
+/// How long a thread has had a core, and has waited for one, since it exists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadTimes {
+    on_core: Duration,
+    queued: Duration,
+    is_runnable: bool,
+}
+
+impl ThreadTimes {
+    /// How much of the time `lasted` since `before` is the thread's own doing, and not the lack of
+    /// a core. The kernel counts a wait for a core when it ends, so of a thread that is runnable,
+    /// and may be waiting now, only its time on a core is sure.
+    pub(crate) fn own_since(&self, before: &ThreadTimes, lasted: Duration) -> Duration {
+        match self.is_runnable {
+            true => lasted.min(self.on_core.saturating_sub(before.on_core)),
+            false => lasted.saturating_sub(self.queued.saturating_sub(before.queued)),
+        }
+    }
+}
+
 impl Remote {
     /// This thread runs the worker from now on.
     pub(super) fn set_thread(&self) {
@@ -82,16 +102,20 @@ impl Remote {
         }
     }
 
-    /// How long the thread has been ready to run without a core, since it exists.
-    pub(crate) fn time_queued(&self) -> Option<Duration> {
+    /// What the kernel has counted of the thread's time.
+    pub(crate) fn thread_times(&self) -> Option<ThreadTimes> {
         #[cfg(target_os = "linux")]
         {
             let tid = self.thread.lock().as_ref()?.id.tid();
             // See "schedstat" in the kernel's Documentation/scheduler/sched-stats.rst: time on a
             // core, time waiting for one, both in nanoseconds.
             let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).ok()?;
-            let waited = text.split_whitespace().nth(1)?.parse().ok()?;
-            Some(Duration::from_nanos(waited))
+            let mut fields = text.split_whitespace().map(str::parse);
+            let mut next = || Some(Duration::from_nanos(fields.next()?.ok()?));
+            let (on_core, queued) = (next()?, next()?);
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
+            let is_runnable = stat.rsplit_once(')')?.1.trim_start().starts_with('R');
+            Some(ThreadTimes { on_core, queued, is_runnable })
         }
         #[cfg(not(target_os = "linux"))]
         None

@@ -1,7 +1,7 @@
 //! Tasks: what is spawned, how it is polled, and the handles to it.
 //!
 //! A task is one allocation that is reached through thin pointers. All of its `unsafe` code is in
-//! this folder; the [`state`] word says at each moment who may do what, and the rest follows it.
+//! this folder; the state word says at each moment who may do what, and the rest follows it.
 
 mod builder;
 #[allow(unsafe_code)]

@@ -281,7 +281,7 @@ fn a_sleep_that_outlives_its_driver_moves_to_another() {
 }
 
 #[test]
-#[should_panic(expected = "timer: `sleep` (created at timer/src/sleep/tests.rs:")]
+#[should_panic(expected = "runtime: `sleep` (created at timer/src/sleep/tests.rs:")]
 fn a_poll_without_a_runtime_names_the_line_of_the_sleep() {
     let mut sleep = sleep(3600 * 1000 * MS);
     let _ = poll_once(&mut sleep, Waker::noop());
