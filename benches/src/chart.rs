@@ -25,10 +25,9 @@ struct Bar {
 /// ratio to tokio's, shorter is better.
 pub(crate) fn draw_all(results: &Results, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for (is_threaded, metric, file) in [
-        (true, "wall_ns", "micro-threads.svg"),
-        (false, "cpu_ns", "micro-one-thread.svg"),
-    ] {
+    for (is_threaded, metric, file) in
+        [(true, "wall_ns", "micro-threads.svg"), (false, "cpu_ns", "micro-one-thread.svg")]
+    {
         let groups = groups(results, is_threaded, metric);
         if !groups.is_empty() {
             fs::write(folder.join(file), draw(&groups))?;
@@ -47,24 +46,15 @@ fn groups(results: &Results, is_threaded: bool, metric: &str) -> Vec<(String, Ve
             .filter(|runtime| runtime.is_threaded() == is_threaded)
             .collect();
         let median = |runtime: RuntimeName| results.median(workload, runtime, metric);
-        let tokio = runtimes
-            .iter()
-            .find(|runtime| runtime.is_tokio())
-            .and_then(|r| median(*r));
+        let tokio = runtimes.iter().find(|runtime| runtime.is_tokio()).and_then(|r| median(*r));
         let reference = tokio.or_else(|| Some(best_peer(results, workload, metric, &runtimes)?.1));
         let Some(reference) = reference.filter(|value| *value > 0.0) else {
             continue;
         };
         let bar = |runtime: &RuntimeName| {
-            Some(Bar {
-                runtime: *runtime,
-                ratio: median(*runtime)? / reference,
-            })
+            Some(Bar { runtime: *runtime, ratio: median(*runtime)? / reference })
         };
-        groups.push((
-            (*workload).to_owned(),
-            runtimes.iter().filter_map(bar).collect(),
-        ));
+        groups.push(((*workload).to_owned(), runtimes.iter().filter_map(bar).collect()));
     }
     groups
 }
@@ -130,10 +120,7 @@ mod tests {
     #[test]
     fn a_long_bar_is_cut_and_keeps_its_figure() {
         let mut results = Results::default();
-        for (runtime, value) in [
-            (RuntimeName::TokioCt, 10.0),
-            (RuntimeName::SmolLocal, 900.0),
-        ] {
+        for (runtime, value) in [(RuntimeName::TokioCt, 10.0), (RuntimeName::SmolLocal, 900.0)] {
             let metrics = Metrics::from([("cpu_ns".to_owned(), value)]);
             results.add("timeout_ready", runtime, metrics);
         }

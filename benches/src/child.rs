@@ -27,18 +27,13 @@ impl Drop for Killed {
 /// # Errors
 /// `TimedOut` after `limit`, `Other` with the end of stderr if it fails; whatever starting it gives.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> io::Result<String> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let name = command.get_program().to_string_lossy().into_owned();
     let spawned = command.spawn();
     let mut child =
         Killed(spawned.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?);
-    let (mut stdout, mut stderr) = (
-        child.0.stdout.take().expect("piped"),
-        child.0.stderr.take().expect("piped"),
-    );
+    let (mut stdout, mut stderr) =
+        (child.0.stdout.take().expect("piped"), child.0.stderr.take().expect("piped"));
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut text = Vec::new();
@@ -72,9 +67,7 @@ where
 {
     let text = output(Command::new(program).args(arguments), limit)?;
     let line = text.lines().last().unwrap_or_default();
-    Ok(from_json(
-        &serde_json::from_str(line).map_err(io::Error::other)?,
-    ))
+    Ok(from_json(&serde_json::from_str(line).map_err(io::Error::other)?))
 }
 
 /// This program.
@@ -94,22 +87,10 @@ pub(crate) fn sibling(name: &str) -> io::Result<PathBuf> {
             Some("debug") | None => "dev",
             Some(profile) => profile,
         };
-        let target = folder
-            .parent()
-            .expect("a profile's folder lies in the target folder");
+        let target = folder.parent().expect("a profile's folder lies in the target folder");
         let mut build = Command::new(cargo);
-        build.args([
-            "build",
-            "--quiet",
-            "--package",
-            "windlass-benches",
-            "--bin",
-            name,
-        ]);
-        build
-            .args(["--profile", profile])
-            .arg("--target-dir")
-            .arg(target);
+        build.args(["build", "--quiet", "--package", "windlass-benches", "--bin", name]);
+        build.args(["--profile", profile]).arg("--target-dir").arg(target);
         let status = build.status()?;
         if !status.success() {
             return Err(io::Error::other(format!("building `{name}` failed")));
@@ -147,26 +128,15 @@ impl Server {
         command.arg(format!("--workers={}", args.workers));
         command.args(args.cpu.map(|cpu| format!("--cpu={cpu}")));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let stderr = if wrapper.is_empty() {
-            Stdio::inherit()
-        } else {
-            Stdio::null()
-        };
+        let stderr = if wrapper.is_empty() { Stdio::inherit() } else { Stdio::null() };
         let mut child = Killed(command.stderr(stderr).spawn()?);
         let stdout = child.0.stdout.take().expect("piped");
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         stdout.read_line(&mut line)?;
-        let addr = line
-            .trim()
-            .strip_prefix("listening on ")
-            .and_then(|addr| addr.parse().ok());
+        let addr = line.trim().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
         let addr = addr.ok_or_else(|| io::Error::other("the server did not start"))?;
-        Ok(Server {
-            child,
-            stdout,
-            addr,
-        })
+        Ok(Server { child, stdout, addr })
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -75,10 +75,7 @@ pub fn main() -> ExitCode {
 /// `load`: the load generator alone, for servers that are not ours to start.
 pub fn load() -> ExitCode {
     #[derive(Debug, Parser)]
-    #[command(
-        about = "Loads an ACK server, and prints what was seen as JSON",
-        version
-    )]
+    #[command(about = "Loads an ACK server, and prints what was seen as JSON", version)]
     struct LoadCli {
         #[command(flatten)]
         args: LoadArgs,
@@ -100,12 +97,7 @@ pub fn alloc(read_heap: ReadHeap) -> ExitCode {
 fn one(args: OneArgs, read_heap: Option<ReadHeap>) -> io::Result<()> {
     let budget = Duration::from_secs_f64(args.seconds);
     let plan = args.rounds.map_or(Plan::For(budget), Plan::Rounds);
-    let job = Job {
-        workload: args.workload,
-        workers: args.workers,
-        plan,
-        read_heap,
-    };
+    let job = Job { workload: args.workload, workers: args.workers, plan, read_heap };
     let metrics = micro::run(args.runtime, &job).ok_or_else(|| {
         let Job { workload, .. } = &job;
         io::Error::other(format!("{} has no workload `{workload}`", args.runtime))

@@ -25,10 +25,7 @@ pub(crate) fn pin_to_cpu(cpu: usize) -> io::Result<()> {
 /// Raises the soft limit on open files to the hard one and returns it.
 pub(crate) fn raise_open_files() -> u64 {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = match rustix::process::setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -39,11 +36,7 @@ pub(crate) fn raise_open_files() -> u64 {
 /// Memory of process `pid` that is in RAM, in bytes; `"self"` is this process.
 pub(crate) fn resident_bytes(pid: &str) -> io::Result<u64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    let pages: u64 = statm
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0);
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
     Ok(pages * rustix::param::page_size() as u64)
 }
 
@@ -87,9 +80,7 @@ impl Usage {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
             user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
             kernel_ticks: self.kernel_ticks.saturating_sub(earlier.kernel_ticks),
-            voluntary_switches: self
-                .voluntary_switches
-                .saturating_sub(earlier.voluntary_switches),
+            voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
             involuntary_switches: self
                 .involuntary_switches
                 .saturating_sub(earlier.involuntary_switches),
@@ -98,27 +89,18 @@ impl Usage {
 }
 
 fn first_number(text: &str) -> u64 {
-    text.split_whitespace()
-        .next()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0)
+    text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// The number behind `name` at the start of a line of `/proc/<pid>/status`.
 fn field(status: &str, name: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .map_or(0, first_number)
+    status.lines().find_map(|line| line.strip_prefix(name)).map_or(0, first_number)
 }
 
 /// `utime` and `stime` of `/proc/<pid>/stat`; the command name before them may hold spaces.
 fn ticks(stat: &str) -> (u64, u64) {
     let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut fields = behind_name
-        .split_whitespace()
-        .skip(11)
-        .map(|n| n.parse().unwrap_or(0));
+    let mut fields = behind_name.split_whitespace().skip(11).map(|n| n.parse().unwrap_or(0));
     (fields.next().unwrap_or(0), fields.next().unwrap_or(0))
 }
 
@@ -146,9 +128,7 @@ mod tests {
         while start.elapsed() < Duration::from_millis(50) {
             std::hint::spin_loop();
         }
-        let used = Usage::of(std::process::id())
-            .expect("/proc is mounted")
-            .since(&before);
+        let used = Usage::of(std::process::id()).expect("/proc is mounted").since(&before);
         assert!(cpu_time() > own, "the process clock moved");
         assert!(used.cpu_ns > 0 || used.user_ticks > 0, "{used:?}");
     }

@@ -14,11 +14,7 @@ pub(crate) struct Column {
 
 /// Shorthand for the constant tables of the suites.
 pub(crate) const fn column(metric: &'static str, title: &'static str, decimals: usize) -> Column {
-    Column {
-        metric,
-        title,
-        decimals,
-    }
+    Column { metric, title, decimals }
 }
 
 /// One row of [`by_workload`].
@@ -48,11 +44,7 @@ pub(crate) fn best_peer(
 /// A row per workload, a column per runtime: figures, the ratio to tokio, and ours to the best peer.
 pub(crate) fn by_workload(results: &Results, lines: &[Line], runtimes: &[RuntimeName]) -> String {
     let has_figures = |line: &&Line| {
-        runtimes.iter().any(|r| {
-            results
-                .median(&line.workload, *r, line.metrics[0])
-                .is_some()
-        })
+        runtimes.iter().any(|r| results.median(&line.workload, *r, line.metrics[0]).is_some())
     };
     let mut table = String::from("| workload |");
     for runtime in runtimes {
@@ -64,10 +56,7 @@ pub(crate) fn by_workload(results: &Results, lines: &[Line], runtimes: &[Runtime
     for line in lines.iter().filter(has_figures) {
         let metric = line.metrics[0];
         let median = |runtime: RuntimeName| results.median(&line.workload, runtime, metric);
-        let tokio = runtimes
-            .iter()
-            .find(|runtime| runtime.is_tokio())
-            .and_then(|r| median(*r));
+        let tokio = runtimes.iter().find(|runtime| runtime.is_tokio()).and_then(|r| median(*r));
         let _ = write!(table, "| {} {} |", line.workload, line.unit);
         for runtime in runtimes {
             let cell = median(*runtime).map_or("-".to_owned(), |value| {
@@ -81,10 +70,7 @@ pub(crate) fn by_workload(results: &Results, lines: &[Line], runtimes: &[Runtime
             });
             let _ = write!(table, " {cell} |");
         }
-        let ours = runtimes
-            .iter()
-            .find(|runtime| runtime.is_ours())
-            .and_then(|r| median(*r));
+        let ours = runtimes.iter().find(|runtime| runtime.is_ours()).and_then(|r| median(*r));
         let best = best_peer(results, &line.workload, metric, runtimes);
         let _ = match (ours, best) {
             (Some(ours), Some((peer, best))) if best > 0.01 => {
@@ -111,10 +97,7 @@ pub(crate) fn by_runtime(results: &Results, workload: &str, columns: &[Column]) 
     table.push('\n');
     for runtime in &runtimes {
         let _ = write!(table, "| {runtime} |");
-        for Column {
-            metric, decimals, ..
-        } in columns
-        {
+        for Column { metric, decimals, .. } in columns {
             let _ = match results.median(workload, *runtime, metric) {
                 Some(value) => write!(table, " {value:.decimals$} |"),
                 None => write!(table, " - |"),
@@ -122,10 +105,7 @@ pub(crate) fn by_runtime(results: &Results, workload: &str, columns: &[Column]) 
         }
         let is_same_kind = |other: &RuntimeName| other.is_threaded() == runtime.is_threaded();
         let kind: Vec<RuntimeName> = runtimes.iter().copied().filter(is_same_kind).collect();
-        let tokio = kind
-            .iter()
-            .find(|other| other.is_tokio())
-            .and_then(|tokio| median(*tokio));
+        let tokio = kind.iter().find(|other| other.is_tokio()).and_then(|tokio| median(*tokio));
         let best = best_peer(results, workload, main, &kind).map(|(_, value)| value);
         for reference in [tokio, best] {
             let _ = match (median(*runtime), reference) {
@@ -142,11 +122,7 @@ pub(crate) fn by_runtime(results: &Results, workload: &str, columns: &[Column]) 
 
 /// The smaller, the more decimals.
 fn figure(value: f64) -> String {
-    let decimals = if value < 1.0 {
-        3
-    } else {
-        usize::from(value < 100.0)
-    };
+    let decimals = if value < 1.0 { 3 } else { usize::from(value < 100.0) };
     format!("{value:.decimals$}")
 }
 
@@ -172,10 +148,7 @@ mod tests {
             (RuntimeName::RawEpoll, 10.0),
         ];
         for (runtime, value) in figures {
-            let metrics = [
-                ("cpu_ns".to_owned(), value),
-                ("wall_ns".to_owned(), value + 1.0),
-            ];
+            let metrics = [("cpu_ns".to_owned(), value), ("wall_ns".to_owned(), value + 1.0)];
             results.add("spawn", runtime, Metrics::from(metrics));
         }
         results
@@ -183,38 +156,22 @@ mod tests {
 
     #[test]
     fn a_row_per_workload_has_both_ratios() {
-        let runtimes = [
-            RuntimeName::TokioCt,
-            RuntimeName::Monoio,
-            RuntimeName::WindlassSt,
-        ];
+        let runtimes = [RuntimeName::TokioCt, RuntimeName::Monoio, RuntimeName::WindlassSt];
         let line = |workload: &str| Line {
             workload: workload.to_owned(),
             metrics: &["cpu_ns", "wall_ns"],
             unit: "(ns)",
         };
         let table = by_workload(&results(), &[line("spawn"), line("absent")], &runtimes);
-        assert!(
-            table.contains("| 200 / 201 (1.00x) | 50.0 / 51.0 (0.25x) |"),
-            "{table}"
-        );
-        assert!(
-            table.ends_with("25.0 / 26.0 (0.12x) | 0.50x monoio |\n"),
-            "{table}"
-        );
+        assert!(table.contains("| 200 / 201 (1.00x) | 50.0 / 51.0 (0.25x) |"), "{table}");
+        assert!(table.ends_with("25.0 / 26.0 (0.12x) | 0.50x monoio |\n"), "{table}");
         assert!(!table.contains("absent"), "{table}");
     }
 
     #[test]
     fn a_server_without_a_runtime_is_no_peer() {
         let table = by_runtime(&results(), "spawn", &[column("cpu_ns", "CPU", 0)]);
-        assert!(
-            table.contains("| windlass-st | 25 | 0.12x | 0.50x |"),
-            "{table}"
-        );
-        assert!(
-            table.contains("| raw-epoll | 10 | 0.05x | 0.20x |"),
-            "{table}"
-        );
+        assert!(table.contains("| windlass-st | 25 | 0.12x | 0.50x |"), "{table}");
+        assert!(table.contains("| raw-epoll | 10 | 0.05x | 0.20x |"), "{table}");
     }
 }

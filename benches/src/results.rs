@@ -18,19 +18,14 @@ impl Results {
     /// Adds what one process reported.
     pub(crate) fn add(&mut self, workload: &str, runtime: RuntimeName, metrics: Metrics) {
         for (metric, value) in metrics {
-            self.samples
-                .entry((workload.to_owned(), runtime, metric))
-                .or_default()
-                .push(value);
+            self.samples.entry((workload.to_owned(), runtime, metric)).or_default().push(value);
         }
     }
 
     /// The median over the processes; `None` without any figure.
     pub(crate) fn median(&self, workload: &str, runtime: RuntimeName, metric: &str) -> Option<f64> {
         let key = (workload.to_owned(), runtime, metric.to_owned());
-        self.samples
-            .get(&key)
-            .map(|samples| median(&mut samples.clone()))
+        self.samples.get(&key).map(|samples| median(&mut samples.clone()))
     }
 
     /// The runtimes that have a figure for `workload`.
@@ -51,9 +46,8 @@ impl Results {
         for ((workload, runtime, metric), samples) in &self.samples {
             let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
             let greatest = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            workloads
-                .entry(workload.clone())
-                .or_insert_with(|| json!({}))[runtime.name()][metric] = json!({
+            workloads.entry(workload.clone()).or_insert_with(|| json!({}))[runtime.name()]
+                [metric] = json!({
                 "median": median(&mut samples.clone()),
                 "min": least,
                 "max": greatest,
@@ -80,14 +74,8 @@ mod tests {
     #[test]
     fn processes_are_read_as_their_median() {
         let results = results();
-        assert_eq!(
-            results.median("spawn", RuntimeName::TokioMt, "wall_ns"),
-            Some(2.0)
-        );
-        assert_eq!(
-            results.median("spawn", RuntimeName::TokioCt, "wall_ns"),
-            None
-        );
+        assert_eq!(results.median("spawn", RuntimeName::TokioMt, "wall_ns"), Some(2.0));
+        assert_eq!(results.median("spawn", RuntimeName::TokioCt, "wall_ns"), None);
         assert_eq!(results.runtimes("spawn"), [RuntimeName::TokioMt]);
     }
 

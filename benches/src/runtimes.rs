@@ -94,29 +94,17 @@ impl RuntimeName {
     /// The runtimes that `pattern` names: one exactly, or all of a family, as in `tokio`.
     pub(crate) fn matching(pattern: &str) -> Result<Vec<RuntimeName>, String> {
         let all = RuntimeName::ALL.iter().copied();
-        let exact: Vec<_> = all
-            .clone()
-            .filter(|runtime| runtime.name() == pattern)
-            .collect();
+        let exact: Vec<_> = all.clone().filter(|runtime| runtime.name() == pattern).collect();
         if !exact.is_empty() {
             return Ok(exact);
         }
         let family = |runtime: &RuntimeName| {
-            runtime
-                .name()
-                .strip_prefix(pattern)
-                .is_some_and(|rest| rest.starts_with('-'))
+            runtime.name().strip_prefix(pattern).is_some_and(|rest| rest.starts_with('-'))
         };
         let found: Vec<_> = all.filter(family).collect();
         if found.is_empty() {
-            let names: Vec<_> = RuntimeName::ALL
-                .iter()
-                .map(|runtime| runtime.name())
-                .collect();
-            return Err(format!(
-                "no runtime `{pattern}`; there are: {}",
-                names.join(", ")
-            ));
+            let names: Vec<_> = RuntimeName::ALL.iter().map(|runtime| runtime.name()).collect();
+            return Err(format!("no runtime `{pattern}`; there are: {}", names.join(", ")));
         }
         Ok(found)
     }

@@ -43,10 +43,9 @@ pub(crate) fn check(
         );
         problems.add(Error::new(qualifier.span(), message));
     }
-    for (tokens, what) in [
-        (&function.generics, "generics"),
-        (&function.where_clause, "a `where` clause"),
-    ] {
+    for (tokens, what) in
+        [(&function.generics, "generics"), (&function.where_clause, "a `where` clause")]
+    {
         if !tokens.is_empty() {
             let message = format!(
                 "`{attribute}` cannot run a function with {what}\n  \
@@ -75,14 +74,8 @@ fn check_parameters(
     }
     if !all.is_empty() && must_be_bare(function, attribute) {
         let (who, help) = match attribute {
-            Attribute::Main => (
-                "the operating system",
-                "read them from `std::env::args` instead",
-            ),
-            Attribute::Test => (
-                "the test harness",
-                "call a function with arguments from the body",
-            ),
+            Attribute::Main => ("the operating system", "read them from `std::env::args` instead"),
+            Attribute::Test => ("the test harness", "call a function with arguments from the body"),
         };
         let message =
             format!("`{name}` cannot take arguments: {who} calls it without any\n  help: {help}");

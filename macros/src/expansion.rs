@@ -50,33 +50,19 @@ fn running(
     options: &Options,
     attribute: Attribute,
 ) -> TokenStream {
-    let Function {
-        visibility,
-        fn_token,
-        name,
-        output,
-        ..
-    } = function;
+    let Function { visibility, fn_token, name, output, .. } = function;
     let attributes = function.attributes.iter().map(|outer| &outer.tokens);
-    let (names, types): (Vec<_>, Vec<_>) = parameters
-        .iter()
-        .map(|parameter| (parameter.name_of_ours(), &parameter.ty))
-        .unzip();
+    let (names, types): (Vec<_>, Vec<_>) =
+        parameters.iter().map(|parameter| (parameter.name_of_ours(), &parameter.ty)).unzip();
     let inner = inner_function(function);
     let site = Span::mixed_site();
     let test = test_attribute(attribute);
-    let krate = options
-        .krate
-        .clone()
-        .unwrap_or_else(|| quote_spanned!(site=> ::runtime));
+    let krate = options.krate.clone().unwrap_or_else(|| quote_spanned!(site=> ::runtime));
     let scheduler = match options.scheduler.unwrap_or(attribute.default_scheduler()) {
         Scheduler::WorkStealing => quote_spanned!(site=> WorkStealing),
         Scheduler::SingleThreaded => quote_spanned!(site=> SingleThreaded),
     };
-    let workers = options
-        .workers
-        .iter()
-        .map(|count| quote_spanned!(site=> .workers(#count)));
+    let workers = options.workers.iter().map(|count| quote_spanned!(site=> .workers(#count)));
     let failed = format!(
         "runtime: `{attribute}` could not start the runtime for `{name}`: {{}}\n  \
          help: check how many threads and open files this process may have (`ulimit -u -n`)"
@@ -112,22 +98,11 @@ fn running(
 /// What is written when there are errors: nothing runs, but the body is checked as the body of an
 /// `async fn`, and callers find the function, so that no errors follow from ours.
 fn stand_in(function: &Function, attribute: Attribute, item: TokenStream) -> TokenStream {
-    if parameter::split(&function.parameters)
-        .iter()
-        .any(|tokens| parameter::is_receiver(tokens))
-    {
+    if parameter::split(&function.parameters).iter().any(|tokens| parameter::is_receiver(tokens)) {
         return item;
     }
-    let Function {
-        visibility,
-        fn_token,
-        name,
-        generics,
-        parameters,
-        output,
-        where_clause,
-        ..
-    } = function;
+    let Function { visibility, fn_token, name, generics, parameters, output, where_clause, .. } =
+        function;
     // A second test attribute has had its error; left here, it would be given the stand-in.
     let attributes = function.attributes.iter().filter(|outer| !is_test(outer));
     let attributes = attributes.map(|outer| &outer.tokens);
@@ -148,15 +123,7 @@ fn stand_in(function: &Function, attribute: Attribute, item: TokenStream) -> Tok
 
 /// The user's function as an `async fn` of the same name, to stand inside the plain one.
 fn inner_function(function: &Function) -> TokenStream {
-    let Function {
-        name,
-        generics,
-        parameters,
-        output,
-        where_clause,
-        body,
-        ..
-    } = function;
+    let Function { name, generics, parameters, output, where_clause, body, .. } = function;
     // Not the user's `async fn`: lints about functions that need not be `async` see that a macro
     // wrote this one.
     let async_fn = quote_spanned!(Span::mixed_site()=> async fn);
@@ -178,9 +145,7 @@ mod tests {
 
     /// The expansion as text without spaces.
     fn expanded(attribute: Attribute, arguments: &str, item: &str) -> String {
-        expand(attribute, tokens(arguments), tokens(item))
-            .to_string()
-            .replace([' ', '\n'], "")
+        expand(attribute, tokens(arguments), tokens(item)).to_string().replace([' ', '\n'], "")
     }
 
     fn has_error(expansion: &str) -> bool {
@@ -191,18 +156,8 @@ mod tests {
     fn a_right_function_has_no_error_and_a_wrong_one_has() {
         for (attribute, arguments, item, wrong) in [
             (Attribute::Main, "", "async fn main() {}", false),
-            (
-                Attribute::Main,
-                "workers = 2",
-                "pub async fn f(a: u8) -> u8 { a }",
-                false,
-            ),
-            (
-                Attribute::Test,
-                "",
-                "#[should_panic] async fn f() -> u8 {}",
-                false,
-            ),
+            (Attribute::Main, "workers = 2", "pub async fn f(a: u8) -> u8 { a }", false),
+            (Attribute::Test, "", "#[should_panic] async fn f() -> u8 {}", false),
             (Attribute::Test, "", "#[other::test] async fn f() {}", false),
             (Attribute::Main, "", "async fn main(a: u8) {}", true),
             (Attribute::Main, "", "async fn f((a, b): C) {}", true),
@@ -215,20 +170,11 @@ mod tests {
             (Attribute::Main, "", "struct F {}", true),
             (Attribute::Test, "", "async fn f(a: u8) {}", true),
             (Attribute::Test, "", "#[test] async fn f() {}", true),
-            (
-                Attribute::Test,
-                "",
-                "#[std::prelude::v1::test] async fn f() {}",
-                true,
-            ),
+            (Attribute::Test, "", "#[std::prelude::v1::test] async fn f() {}", true),
             (Attribute::Test, "flavor = 1", "async fn f() {}", true),
         ] {
             let expansion = expanded(attribute, arguments, item);
-            assert_eq!(
-                has_error(&expansion),
-                wrong,
-                "{attribute} ({arguments}) {item}"
-            );
+            assert_eq!(has_error(&expansion), wrong, "{attribute} ({arguments}) {item}");
         }
     }
 
@@ -237,24 +183,9 @@ mod tests {
         for (attribute, arguments, scheduler, workers) in [
             (Attribute::Main, "", "WorkStealing", None),
             (Attribute::Test, "", "SingleThreaded", None),
-            (
-                Attribute::Main,
-                "scheduler = \"single-threaded\"",
-                "SingleThreaded",
-                None,
-            ),
-            (
-                Attribute::Test,
-                "scheduler = \"work-stealing\"",
-                "WorkStealing",
-                None,
-            ),
-            (
-                Attribute::Main,
-                "workers = 3",
-                "WorkStealing",
-                Some(".workers(3)"),
-            ),
+            (Attribute::Main, "scheduler = \"single-threaded\"", "SingleThreaded", None),
+            (Attribute::Test, "scheduler = \"work-stealing\"", "WorkStealing", None),
+            (Attribute::Main, "workers = 3", "WorkStealing", Some(".workers(3)")),
         ] {
             let expansion = expanded(attribute, arguments, "async fn f() {}");
             let expected = format!(".scheduler(__WindlassScheduler::{scheduler})");
@@ -263,32 +194,19 @@ mod tests {
                 expansion.contains(workers.unwrap_or(&format!("{expected}.build()"))),
                 "{expansion}"
             );
-            assert_eq!(
-                expansion.contains("v1::test]"),
-                attribute == Attribute::Test
-            );
+            assert_eq!(expansion.contains("v1::test]"), attribute == Attribute::Test);
         }
     }
 
     #[test]
     fn a_wrong_function_keeps_its_body_in_async_and_its_signature_for_callers() {
-        let expansion = expanded(
-            Attribute::Main,
-            "",
-            "#[a] pub fn f<T>(b: T) -> C { d.await }",
-        );
+        let expansion = expanded(Attribute::Main, "", "#[a] pub fn f<T>(b: T) -> C { d.await }");
         let stand_in = "#[a]#[allow(unused)]pubfnf<T>(b:T)->C{\
                         asyncfnf<T>(b:T)->C{d.await}loop{}}";
-        assert!(
-            has_error(&expansion) && expansion.ends_with(stand_in),
-            "{expansion}"
-        );
+        assert!(has_error(&expansion) && expansion.ends_with(stand_in), "{expansion}");
 
         let expansion = expanded(Attribute::Main, "", "fn main(a: B) -> C { d.await }");
         let stand_in = "#[allow(unused)]fnmain(){asyncfnmain(a:B)->C{d.await}}";
-        assert!(
-            has_error(&expansion) && expansion.ends_with(stand_in),
-            "{expansion}"
-        );
+        assert!(has_error(&expansion) && expansion.ends_with(stand_in), "{expansion}");
     }
 }

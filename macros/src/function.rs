@@ -41,11 +41,7 @@ pub(crate) struct OuterAttribute {
 impl OuterAttribute {
     /// The path without spaces: `test`, `::core::prelude::v1::test`.
     pub(crate) fn path(&self) -> String {
-        self.path
-            .clone()
-            .into_iter()
-            .map(|token| token.to_string())
-            .collect()
+        self.path.clone().into_iter().map(|token| token.to_string()).collect()
     }
 }
 
@@ -66,9 +62,7 @@ impl Function {
                 Some(TokenTree::Ident(ident)) if ident == "fn" => break ident,
                 Some(TokenTree::Ident(ident)) if ident == "async" => asyncness = Some(ident),
                 Some(TokenTree::Ident(ident))
-                    if ["const", "unsafe", "safe", "extern", "gen"]
-                        .iter()
-                        .any(|q| ident == q) =>
+                    if ["const", "unsafe", "safe", "extern", "gen"].iter().any(|q| ident == q) =>
                 {
                     other_qualifiers.push(ident);
                 }
@@ -88,11 +82,7 @@ impl Function {
         };
         let (body, has_body) = match rest.take_body() {
             Some(body) => (body, true),
-            None if rest
-                .tokens
-                .first()
-                .is_some_and(|token| is_punct(token, ';')) =>
-            {
+            None if rest.tokens.first().is_some_and(|token| is_punct(token, ';')) => {
                 rest.tokens.remove(0);
                 // Of whatever type the function returns.
                 (Group::new(Delimiter::Brace, quote!(loop {})), false)
@@ -170,11 +160,7 @@ impl Remaining {
     }
 
     fn next_if(&mut self, wanted: impl Fn(&TokenTree) -> bool) -> Option<TokenTree> {
-        if self.peek().is_some_and(wanted) {
-            self.tokens.pop()
-        } else {
-            None
-        }
+        if self.peek().is_some_and(wanted) { self.tokens.pop() } else { None }
     }
 
     fn take_attribute(&mut self) -> Option<OuterAttribute> {
@@ -183,9 +169,7 @@ impl Remaining {
             self.tokens.push(hash);
             return None;
         };
-        let TokenTree::Group(group) = &brackets else {
-            unreachable!("brackets are a group")
-        };
+        let TokenTree::Group(group) = &brackets else { unreachable!("brackets are a group") };
         let mut inside = Remaining::new(group.stream());
         let is_path =
             |token: &TokenTree| matches!(token, TokenTree::Ident(_)) || is_punct(token, ':');
@@ -193,10 +177,7 @@ impl Remaining {
         while let Some(token) = inside.next_if(is_path) {
             path.extend([token]);
         }
-        Some(OuterAttribute {
-            tokens: [hash, brackets].into_iter().collect(),
-            path,
-        })
+        Some(OuterAttribute { tokens: [hash, brackets].into_iter().collect(), path })
     }
 
     /// `pub`, `pub(..)` or nothing.
@@ -250,10 +231,7 @@ mod tests {
     use super::*;
 
     fn parse(item: &str) -> Result<Function, Error> {
-        Function::parse(
-            item.parse().expect("the test's tokens are balanced"),
-            Attribute::Main,
-        )
+        Function::parse(item.parse().expect("the test's tokens are balanced"), Attribute::Main)
     }
 
     fn text(tokens: &TokenStream) -> String {
@@ -273,11 +251,7 @@ mod tests {
              where F: Send { body }",
         )
         .expect("it is a function");
-        let paths: Vec<_> = function
-            .attributes
-            .iter()
-            .map(OuterAttribute::path)
-            .collect();
+        let paths: Vec<_> = function.attributes.iter().map(OuterAttribute::path).collect();
         assert_eq!(paths, ["doc", "cfg", "x::y"]);
         assert_eq!(text(&function.visibility), "pub(incrate::a)");
         assert!(function.asyncness.is_some());
@@ -327,11 +301,7 @@ mod tests {
         assert!(function.asyncness.is_some());
         assert_eq!(function.name, "name");
         assert_eq!(text(&function.body.stream()), "body");
-        let groups = function
-            .output
-            .into_iter()
-            .filter(|t| is_group(t, Delimiter::None))
-            .count();
+        let groups = function.output.into_iter().filter(|t| is_group(t, Delimiter::None)).count();
         assert_eq!(groups, 1, "the group keeps `dyn A + B` together");
     }
 

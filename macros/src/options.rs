@@ -20,14 +20,8 @@ const KEYS_ELSEWHERE: [(&str, &str); 5] = [
     ),
     ("worker_threads", "the key is `workers` here"),
     ("threads", "the key is `workers` here"),
-    (
-        "start_paused",
-        "call `runtime::time::pause()` at the start of the body",
-    ),
-    (
-        "unhandled_panic",
-        "what a task's panic does is said on `runtime::Builder`",
-    ),
+    ("start_paused", "call `runtime::time::pause()` at the start of the body"),
+    ("unhandled_panic", "what a task's panic does is said on `runtime::Builder`"),
 ];
 
 /// What the attribute asks for; `None` where it says nothing.
@@ -75,11 +69,7 @@ impl Options {
         };
         let workers = seen.iter().find(|key| *key == "workers");
         if let (Some(key), Scheduler::SingleThreaded) = (workers, scheduler) {
-            problems.add(workers_without_work_stealing(
-                key,
-                options.scheduler,
-                attribute,
-            ));
+            problems.add(workers_without_work_stealing(key, options.scheduler, attribute));
         }
         options
     }
@@ -126,9 +116,7 @@ fn without_key(argument: &[TokenTree], attribute: Attribute) -> Error {
         || format!("the keys are {}", listed(&KEYS)),
         |meant| format!("did you mean `scheduler = \"{meant}\"`?"),
     );
-    let span = argument
-        .first()
-        .map_or_else(Span::call_site, TokenTree::span);
+    let span = argument.first().map_or_else(Span::call_site, TokenTree::span);
     let form = "takes arguments of the form `key = value`";
     Error::new(span, format!("`{attribute}` {form}\n  help: {help}"))
 }
@@ -175,10 +163,7 @@ fn unknown_key(key: &Ident, attribute: Attribute) -> Error {
     } else {
         format!("the keys are {}", listed(&KEYS))
     };
-    Error::new(
-        key.span(),
-        format!("`{attribute}` has no key `{name}`\n  help: {help}"),
-    )
+    Error::new(key.span(), format!("`{attribute}` has no key `{name}`\n  help: {help}"))
 }
 
 fn workers_without_work_stealing(
@@ -196,10 +181,7 @@ fn workers_without_work_stealing(
             "add `scheduler = \"work-stealing\"`, or remove `workers`",
         ),
     };
-    Error::new(
-        key.span(),
-        format!("`workers` has no meaning here: {why}\n  help: {help}"),
-    )
+    Error::new(key.span(), format!("`workers` has no meaning here: {why}\n  help: {help}"))
 }
 
 /// "`a`, `b` and `c`".
@@ -222,11 +204,7 @@ mod tests {
         let mut problems = Problems::default();
         let arguments = arguments.parse().expect("the test's tokens are balanced");
         let options = Options::parse(arguments, attribute, &mut problems);
-        let errors = problems
-            .into_error()
-            .into_iter()
-            .flatten()
-            .map(|error| error.to_string());
+        let errors = problems.into_error().into_iter().flatten().map(|error| error.to_string());
         (options, errors.collect())
     }
 
@@ -239,17 +217,9 @@ mod tests {
         ] {
             let (options, errors) = parse(Attribute::Test, arguments);
             assert_eq!(errors, [""; 0], "{arguments}");
-            assert_eq!(
-                options.scheduler,
-                Some(Scheduler::WorkStealing),
-                "{arguments}"
-            );
+            assert_eq!(options.scheduler, Some(Scheduler::WorkStealing), "{arguments}");
             assert!(options.workers.is_some(), "{arguments}");
-            let path = options
-                .krate
-                .expect("the path was read")
-                .to_string()
-                .replace(' ', "");
+            let path = options.krate.expect("the path was read").to_string().replace(' ', "");
             assert_eq!(path.trim_start_matches("::"), "rt::inner", "{arguments}");
         }
     }
@@ -265,15 +235,10 @@ mod tests {
 
     #[test]
     fn each_wrong_argument_is_one_error_and_the_others_are_read() {
-        let (options, errors) = parse(
-            Attribute::Main,
-            "worker = 1, crate = 2, scheduler, , workers = 3, workers = 4",
-        );
+        let (options, errors) =
+            parse(Attribute::Main, "worker = 1, crate = 2, scheduler, , workers = 3, workers = 4");
         assert_eq!(errors.len(), 5, "{errors:?}");
-        assert_eq!(
-            options.workers.map(|count| count.to_string()).as_deref(),
-            Some("3")
-        );
+        assert_eq!(options.workers.map(|count| count.to_string()).as_deref(), Some("3"));
     }
 
     #[test]
@@ -281,23 +246,11 @@ mod tests {
         for (attribute, arguments, errors) in [
             (Attribute::Main, "workers = 2", 0),
             (Attribute::Test, "workers = 2", 1),
-            (
-                Attribute::Main,
-                "workers = 2, scheduler = \"single-threaded\"",
-                1,
-            ),
-            (
-                Attribute::Test,
-                "workers = 2, scheduler = \"work-stealing\"",
-                0,
-            ),
+            (Attribute::Main, "workers = 2, scheduler = \"single-threaded\"", 1),
+            (Attribute::Test, "workers = 2, scheduler = \"work-stealing\"", 0),
             (Attribute::Test, "workers = 2, scheduler = \"unknown\"", 1),
         ] {
-            assert_eq!(
-                parse(attribute, arguments).1.len(),
-                errors,
-                "{attribute}: {arguments}"
-            );
+            assert_eq!(parse(attribute, arguments).1.len(), errors, "{attribute}: {arguments}");
         }
     }
 
@@ -311,12 +264,7 @@ mod tests {
             ("current_thread", "scheduler = \"single-threaded\""),
         ] {
             let (_, errors) = parse(Attribute::Main, &format!("{given} = 1"));
-            assert!(
-                errors
-                    .concat()
-                    .contains(&format!("did you mean `{meant}`?")),
-                "{errors:?}"
-            );
+            assert!(errors.concat().contains(&format!("did you mean `{meant}`?")), "{errors:?}");
         }
     }
 }

@@ -23,10 +23,7 @@ impl Parameter {
         if !is_colon || ty.is_empty() || name == "_" || name == "self" {
             return None;
         }
-        Some(Parameter {
-            name: name.clone(),
-            ty: ty.iter().cloned().collect(),
-        })
+        Some(Parameter { name: name.clone(), ty: ty.iter().cloned().collect() })
     }
 }
 
@@ -63,10 +60,7 @@ pub(crate) fn split(parameters: &Group) -> Vec<Vec<TokenTree>> {
 
 /// Whether a parameter is `self` in any of its forms (`&'a mut self`, `self: Pin<&mut Self>`).
 pub(crate) fn is_receiver(tokens: &[TokenTree]) -> bool {
-    let before_type = tokens
-        .split(|token| is_punct(token, ':'))
-        .next()
-        .unwrap_or_default();
+    let before_type = tokens.split(|token| is_punct(token, ':')).next().unwrap_or_default();
     before_type.iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == "self",
         // What a declarative macro passed on.
@@ -123,10 +117,7 @@ mod tests {
     }
 
     fn plain(name: &str, ty: &str) -> Option<(String, String)> {
-        Some((
-            name.to_string(),
-            ty.parse::<TokenStream>().expect("balanced").to_string(),
-        ))
+        Some((name.to_string(), ty.parse::<TokenStream>().expect("balanced").to_string()))
     }
 
     #[test]

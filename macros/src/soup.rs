@@ -100,10 +100,7 @@ fn soup(random: &mut Random, length: usize, depth: usize) -> TokenStream {
 /// A function that would do, but for a few tokens that are dropped or put in.
 fn nearly(random: &mut Random, whole: &str) -> TokenStream {
     let mut made = TokenStream::new();
-    for token in whole
-        .parse::<TokenStream>()
-        .expect("the test's tokens are balanced")
-    {
+    for token in whole.parse::<TokenStream>().expect("the test's tokens are balanced") {
         match random.below(12) {
             0 => {}
             1 => made.extend(soup(random, 2, 1).into_iter().chain([token])),
@@ -120,10 +117,7 @@ fn no_tokens_make_the_macro_panic() {
         let arguments = if seed % 2 == 0 {
             soup(&mut random, 6, 1)
         } else {
-            nearly(
-                &mut random,
-                "scheduler = \"work-stealing\", workers = 4, crate = a::b",
-            )
+            nearly(&mut random, "scheduler = \"work-stealing\", workers = 4, crate = a::b")
         };
         let item = if seed % 3 == 0 {
             soup(&mut random, 12, 2)
@@ -137,9 +131,7 @@ fn no_tokens_make_the_macro_panic() {
         let attribute = [Attribute::Main, Attribute::Test][random.below(2)];
         let shown = format!("seed {seed}: {attribute} ({arguments}) {item}");
         let result = std::panic::catch_unwind(|| {
-            expand(attribute, arguments, item)
-                .to_string()
-                .contains("compile_error")
+            expand(attribute, arguments, item).to_string().contains("compile_error")
         });
         assert!(result.is_ok(), "panicked; {shown}");
     }

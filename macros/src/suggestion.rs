@@ -62,9 +62,6 @@ mod tests {
         assert_eq!(closest("crates", &candidates), Some("crate"));
         assert_eq!(closest("threads", &candidates), None);
         assert_eq!(closest("", &candidates), None);
-        assert_eq!(
-            closest("SINGLE_THREADED", &["single-threaded"]),
-            Some("single-threaded")
-        );
+        assert_eq!(closest("SINGLE_THREADED", &["single-threaded"]), Some("single-threaded"));
     }
 }

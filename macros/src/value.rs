@@ -7,10 +7,8 @@ use syn::{Error, Lit};
 use crate::parameter::is_punct;
 use crate::suggestion::closest;
 
-const SCHEDULERS: [(&str, Scheduler); 2] = [
-    ("work-stealing", Scheduler::WorkStealing),
-    ("single-threaded", Scheduler::SingleThreaded),
-];
+const SCHEDULERS: [(&str, Scheduler); 2] =
+    [("work-stealing", Scheduler::WorkStealing), ("single-threaded", Scheduler::SingleThreaded)];
 
 /// What another runtime's users may write, and what it is called here.
 const SCHEDULERS_ELSEWHERE: [(&str, &str); 5] = [
@@ -35,9 +33,7 @@ pub(crate) struct Value {
 
 impl Value {
     pub(crate) fn new(tokens: &[TokenTree]) -> Value {
-        Value {
-            tokens: opened(tokens),
-        }
+        Value { tokens: opened(tokens) }
     }
 
     fn literal(&self) -> Option<(Literal, Lit)> {
@@ -49,10 +45,7 @@ impl Value {
 
     /// An error over all tokens of the value.
     fn error(&self, message: impl std::fmt::Display) -> Error {
-        Error::new_spanned(
-            self.tokens.iter().cloned().collect::<TokenStream>(),
-            message,
-        )
+        Error::new_spanned(self.tokens.iter().cloned().collect::<TokenStream>(), message)
     }
 
     pub(crate) fn scheduler(&self) -> Result<Scheduler, Error> {
@@ -159,9 +152,7 @@ fn is_name(token: &TokenTree) -> bool {
     let TokenTree::Ident(ident) = token else {
         return false;
     };
-    ["crate", "self", "super"]
-        .iter()
-        .any(|keyword| ident == keyword)
+    ["crate", "self", "super"].iter().any(|keyword| ident == keyword)
         || syn::parse2::<Ident>(token.clone().into()).is_ok()
 }
 
@@ -169,10 +160,7 @@ fn is_name(token: &TokenTree) -> bool {
 pub(crate) fn scheduler_meant(name: &str) -> Option<&'static str> {
     closest(name, &SCHEDULERS.map(|(known, _)| known)).or_else(|| {
         let elsewhere = closest(name, &SCHEDULERS_ELSEWHERE.map(|(known, _)| known))?;
-        SCHEDULERS_ELSEWHERE
-            .iter()
-            .find(|(known, _)| *known == elsewhere)
-            .map(|(_, ours)| *ours)
+        SCHEDULERS_ELSEWHERE.iter().find(|(known, _)| *known == elsewhere).map(|(_, ours)| *ours)
     })
 }
 
@@ -198,20 +186,12 @@ mod tests {
 
     #[test]
     fn a_path_is_names_between_colons_and_nothing_else() {
-        for path in [
-            "rt",
-            "\"rt\"",
-            "::rt",
-            "\"a::b::c\"",
-            "crate",
-            "super::super::a",
-            "r#fn",
-        ] {
+        for path in ["rt", "\"rt\"", "::rt", "\"a::b::c\"", "crate", "super::super::a", "r#fn"] {
             assert!(value(path).path().is_ok(), "{path}");
         }
-        for path in [
-            "\"\"", "4", "'a'", "a::", "::", "a:b", "a b", "a::<b>", "fn", "\"a-b\"", "_", "\"(\"",
-        ] {
+        for path in
+            ["\"\"", "4", "'a'", "a::", "::", "a:b", "a b", "a::<b>", "fn", "\"a-b\"", "_", "\"(\""]
+        {
             assert!(value(path).path().is_err(), "{path}");
         }
     }
@@ -221,9 +201,7 @@ mod tests {
         for count in ["1", "4", "1_000", "0x10", "4usize"] {
             assert!(value(count).workers().is_ok(), "{count}");
         }
-        for count in [
-            "0", "0x0", "-1", "1.0", "4u8", "4f32", "\"4\"", "N", "1 + 1", "1e3",
-        ] {
+        for count in ["0", "0x0", "-1", "1.0", "4u8", "4f32", "\"4\"", "N", "1 + 1", "1e3"] {
             assert!(value(count).workers().is_err(), "{count}");
         }
     }

@@ -59,6 +59,7 @@ pub mod process;
 #[allow(clippy::module_inception)]
 mod runtime;
 mod scheduler;
+pub mod signal;
 #[cfg(target_os = "linux")]
 #[cfg_attr(
     not(all(
@@ -69,7 +70,6 @@ mod scheduler;
     path = "stack/elsewhere.rs"
 )]
 mod stack;
-pub mod signal;
 mod sync;
 pub mod task;
 mod threads;

@@ -19,7 +19,8 @@ use crate::scheduler::Idle;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, UnsafeCell, wait_for};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, OwnedTasks, Push, Runnable, Schedule, Slot, TaskRef, Watch, new_task,
+    Birth, Header, Id, JoinHandle, OwnedTasks, Push, Runnable, Schedule, Slot, TaskRef, Watch,
+    new_task,
 };
 
 /// A scheduler that is one locked queue.
@@ -38,12 +39,8 @@ impl Queue {
     }
 
     fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let birth = Birth {
-            id: Id::next(),
-            spawned_at: Location::caller(),
-            shard: 0,
-            is_named: false,
-        };
+        let birth =
+            Birth { id: Id::next(), spawned_at: Location::caller(), shard: 0, is_named: false };
         let (task, runnable, join) = new_task(future, self.clone(), birth);
         match self.0.owned.bind(task) {
             Ok(()) => Queue::schedule(self.clone(), runnable, Push::Woken),

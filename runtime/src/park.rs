@@ -118,9 +118,7 @@ impl Parker {
 
     /// True: there was a token, now used up.
     pub(crate) fn take_token(&self) -> bool {
-        self.state
-            .compare_exchange(NOTIFIED, EMPTY, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        self.state.compare_exchange(NOTIFIED, EMPTY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Whether the thread waits in the poller. Relaxed: a hint for the monitor, which asks again.

@@ -105,10 +105,7 @@ impl Clock {
         Clock(Arc::new(State {
             origin,
             mode: AtomicU8::new(REAL),
-            virtual_time: Mutex::new(VirtualTime {
-                nanos: 0,
-                resumed_at: origin,
-            }),
+            virtual_time: Mutex::new(VirtualTime { nanos: 0, resumed_at: origin }),
             drivers: Mutex::new(Vec::new()),
         }))
     }
@@ -197,10 +194,7 @@ impl Clock {
                  help: call `pause` first; real time cannot be moved"
             );
         }
-        time.nanos = time
-            .nanos
-            .saturating_add(saturating_nanos(duration))
-            .min(LAST);
+        time.nanos = time.nanos.saturating_add(saturating_nanos(duration)).min(LAST);
         drop(time);
         self.fire();
     }
@@ -213,11 +207,7 @@ impl Clock {
         if !self.is_paused() {
             return false;
         }
-        let next = self
-            .drivers()
-            .iter()
-            .filter_map(|driver| driver.next_exact())
-            .min();
+        let next = self.drivers().iter().filter_map(|driver| driver.next_exact()).min();
         let Some(next) = next else { return false };
         let mut time = self.0.virtual_time.lock();
         if self.0.mode.load(Ordering::Relaxed) != PAUSED {
@@ -238,9 +228,7 @@ impl Clock {
     pub(crate) fn instant(&self, nanos: u64) -> Instant {
         let origin = Instant::from_std(self.0.origin);
         let since = Duration::from_nanos(nanos);
-        origin
-            .checked_add(since)
-            .unwrap_or_else(|| origin.saturating_add(since))
+        origin.checked_add(since).unwrap_or_else(|| origin.saturating_add(since))
     }
 
     /// Makes `advance` and the like reach this driver, for as long as it lives.
@@ -251,12 +239,7 @@ impl Clock {
     }
 
     fn drivers(&self) -> Vec<Arc<Shared>> {
-        self.0
-            .drivers
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect()
+        self.0.drivers.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     fn unpark_all(&self) {
@@ -314,9 +297,7 @@ impl fmt::Debug for Clock {
             PAUSED => "paused",
             _ => "resumed",
         };
-        f.debug_tuple("Clock")
-            .field(&format_args!("{mode}"))
-            .finish()
+        f.debug_tuple("Clock").field(&format_args!("{mode}")).finish()
     }
 }
 
@@ -420,13 +401,7 @@ mod tests {
             hook.fetch_add(1, Ordering::Relaxed);
         });
         let clock = Clock::new();
-        let _driver = Driver::new(
-            &clock,
-            Hooks {
-                unpark,
-                ..Hooks::none()
-            },
-        );
+        let _driver = Driver::new(&clock, Hooks { unpark, ..Hooks::none() });
         drop(Driver::new(&clock, Hooks::none()));
         clock.pause();
         assert_eq!(unparks.load(Ordering::Relaxed), 1);

@@ -28,20 +28,14 @@ thread_local_const! {
 ///
 /// `None` also in the destructors of thread-locals, where there is nothing to enter any more.
 pub(crate) fn current() -> Option<Current> {
-    STACK
-        .try_with(|stack| stack.borrow().current.clone())
-        .ok()
-        .flatten()
+    STACK.try_with(|stack| stack.borrow().current.clone()).ok().flatten()
 }
 
 /// Takes one unit of the current task's budget; outside of a runtime there is none.
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     let budget = STACK.try_with(|stack| {
         let stack = stack.borrow();
-        stack
-            .current
-            .as_ref()
-            .map(|current| current.driver.budget())
+        stack.current.as_ref().map(|current| current.driver.budget())
     });
     match budget {
         Ok(Some(budget)) => budget(cx),
@@ -58,11 +52,7 @@ pub(crate) fn enter(current: Current) -> EnterGuard {
     });
     // In a thread-local's destructor nothing can be entered; depth 0 marks a guard without effect.
     let (previous, depth) = entered.unwrap_or((None, 0));
-    EnterGuard {
-        previous,
-        depth,
-        not_send: PhantomData,
-    }
+    EnterGuard { previous, depth, not_send: PhantomData }
 }
 
 /// Keeps a driver entered on this thread; dropping it restores what was entered before.
@@ -99,10 +89,7 @@ impl Drop for EnterGuard {
             }
             let is_innermost = stack.depth == depth;
             stack.depth = depth - 1;
-            (
-                std::mem::replace(&mut stack.current, previous),
-                is_innermost,
-            )
+            (std::mem::replace(&mut stack.current, previous), is_innermost)
         });
         let is_innermost = left.map_or(true, |(_left, is_innermost)| is_innermost);
         assert!(
@@ -151,13 +138,8 @@ mod tests {
         let second = inner.enter();
         let panic = catch_unwind(AssertUnwindSafe(|| drop(first)));
         let panic = panic.expect_err("the second guard is alive");
-        let message = panic
-            .downcast_ref::<&str>()
-            .expect("the message has no arguments");
-        assert!(
-            message.starts_with("runtime: an `EnterGuard` was dropped before"),
-            "{message}"
-        );
+        let message = panic.downcast_ref::<&str>().expect("the message has no arguments");
+        assert!(message.starts_with("runtime: an `EnterGuard` was dropped before"), "{message}");
         assert!(Handle::try_current().is_none());
         drop(second);
         assert!(Handle::try_current().is_none());

@@ -27,10 +27,7 @@ pub struct Hooks {
 impl Hooks {
     /// Hooks that do nothing: for a driver that only one thread uses, without a budget.
     pub fn none() -> Hooks {
-        Hooks {
-            unpark: Box::new(|| ()),
-            budget: |_| Poll::Ready(()),
-        }
+        Hooks { unpark: Box::new(|| ()), budget: |_| Poll::Ready(()) }
     }
 }
 
@@ -84,11 +81,7 @@ struct Timers {
 impl Timers {
     /// What became of a timer that is in the wheel no more and was not disarmed.
     fn gone(&self) -> Armed {
-        if self.is_closed {
-            Armed::Closed
-        } else {
-            Armed::Fired
-        }
+        if self.is_closed { Armed::Closed } else { Armed::Fired }
     }
 }
 
@@ -109,10 +102,7 @@ impl Driver {
             clock: clock.clone(),
             hooks,
             earliest: AtomicU64::new(NEVER),
-            timers: Mutex::new(Timers {
-                wheel: Wheel::new(),
-                is_closed: false,
-            }),
+            timers: Mutex::new(Timers { wheel: Wheel::new(), is_closed: false }),
         });
         clock.register(&shared);
         Driver(shared)
@@ -167,9 +157,7 @@ impl Driver {
 
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver")
-            .field("clock", &self.0.clock)
-            .finish_non_exhaustive()
+        f.debug_struct("Driver").field("clock", &self.0.clock).finish_non_exhaustive()
     }
 }
 
@@ -197,8 +185,7 @@ impl Shared {
             true => timers.wheel.advance_exact(now, fire),
             false => timers.wheel.advance(now, fire),
         };
-        self.earliest
-            .store(timers.wheel.next().unwrap_or(NEVER), Ordering::Relaxed);
+        self.earliest.store(timers.wheel.next().unwrap_or(NEVER), Ordering::Relaxed);
         fired
     }
 }
@@ -213,19 +200,13 @@ impl Handle {
     /// For any thread. If a timer is armed that is earlier than all others of the driver, the
     /// driver's owner is unparked. Guards nest, see [`EnterGuard`].
     pub fn enter(&self) -> EnterGuard {
-        context::enter(Current {
-            driver: self.clone(),
-            is_owner: false,
-        })
+        context::enter(Current { driver: self.clone(), is_owner: false })
     }
 
     /// [`enter`](Handle::enter) for the thread that turns the driver: it is never unparked, since
     /// it looks at [`Driver::next_deadline`] before it parks.
     pub fn enter_as_owner(&self) -> EnterGuard {
-        context::enter(Current {
-            driver: self.clone(),
-            is_owner: true,
-        })
+        context::enter(Current { driver: self.clone(), is_owner: true })
     }
 
     /// The handle that the current thread has entered, `None` if there is none.
@@ -349,9 +330,7 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("clock", &self.0.clock)
-            .finish_non_exhaustive()
+        f.debug_struct("Handle").field("clock", &self.0.clock).finish_non_exhaustive()
     }
 }
 

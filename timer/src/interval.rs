@@ -113,10 +113,7 @@ impl Interval {
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline();
-        self.sleep.reset(
-            self.missed_tick_behavior
-                .next(due, Instant::now(), self.period),
-        );
+        self.sleep.reset(self.missed_tick_behavior.next(due, Instant::now(), self.period));
         Poll::Ready(due)
     }
 
@@ -202,49 +199,24 @@ mod tests {
     fn missed_ticks_are_treated_as_the_table_says() {
         let burst = ticks_around_a_gap(MissedTickBehavior::Burst);
         assert_eq!(burst, [10, 35, 35, 40, 50, 60]);
-        assert_eq!(
-            ticks_around_a_gap(MissedTickBehavior::Delay),
-            [10, 35, 45, 55]
-        );
-        assert_eq!(
-            ticks_around_a_gap(MissedTickBehavior::Skip),
-            [10, 35, 40, 50, 60]
-        );
+        assert_eq!(ticks_around_a_gap(MissedTickBehavior::Delay), [10, 35, 45, 55]);
+        assert_eq!(ticks_around_a_gap(MissedTickBehavior::Skip), [10, 35, 40, 50, 60]);
     }
 
     #[test]
     fn a_tick_that_is_a_little_late_does_not_shift_those_after_it() {
         let due = Instant::now();
-        let behaviors = [
-            MissedTickBehavior::Burst,
-            MissedTickBehavior::Delay,
-            MissedTickBehavior::Skip,
-        ];
+        let behaviors =
+            [MissedTickBehavior::Burst, MissedTickBehavior::Delay, MissedTickBehavior::Skip];
         for behavior in behaviors {
-            assert_eq!(
-                behavior.next(due, due + 5 * MS, 10 * MS),
-                due + 10 * MS,
-                "{behavior:?}"
-            );
+            assert_eq!(behavior.next(due, due + 5 * MS, 10 * MS), due + 10 * MS, "{behavior:?}");
         }
         let skipped = MissedTickBehavior::Skip.next(due, due + 20 * MS, 10 * MS);
-        assert_eq!(
-            skipped,
-            due + 30 * MS,
-            "a tick on the grid is skipped with the rest"
-        );
+        assert_eq!(skipped, due + 30 * MS, "a tick on the grid is skipped with the rest");
         let skipped = MissedTickBehavior::Skip.next(due, due + 10 * MS, 10 * MS);
-        assert_eq!(
-            skipped,
-            due + 20 * MS,
-            "also if it is the first after the late one"
-        );
+        assert_eq!(skipped, due + 20 * MS, "also if it is the first after the late one");
         let delayed = MissedTickBehavior::Delay.next(due, due + 2 * MS, MS);
-        assert_eq!(
-            delayed,
-            due + 3 * MS,
-            "short periods tolerate less than 5 ms"
-        );
+        assert_eq!(delayed, due + 3 * MS, "short periods tolerate less than 5 ms");
         let far = MissedTickBehavior::Burst.next(due, due, Duration::MAX);
         assert!(far > due + Duration::from_secs(1 << 32));
     }
@@ -268,9 +240,7 @@ mod tests {
         paused.block_on(async {
             let mut interval = interval_at(paused.start + 5 * MS, 5 * MS);
             for _ in 0..3 {
-                crate::timeout(MS, interval.tick())
-                    .await
-                    .expect_err("its first is due at 5 ms");
+                crate::timeout(MS, interval.tick()).await.expect_err("its first is due at 5 ms");
             }
             assert_eq!(interval.tick().await, paused.start + 5 * MS);
         });

@@ -142,13 +142,7 @@ fn insert_against_park() {
             let parker = parker.clone();
             Box::new(move || parker.unpark())
         };
-        let driver = Driver::new(
-            &Clock::new(),
-            Hooks {
-                unpark,
-                ..Hooks::none()
-            },
-        );
+        let driver = Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() });
         let late = armed(&driver.handle(), 9, &WakeCount::new().1);
         let inserter = {
             let driver = driver.handle();
@@ -163,10 +157,7 @@ fn insert_against_park() {
         // The owner's loop. It parks while the earlier timer is unknown to it; if the unpark were
         // lost, this would be a deadlock, which loom reports.
         let soon = Instant::now() + 2 * HOUR;
-        while driver
-            .next_deadline()
-            .is_none_or(|deadline| deadline > soon)
-        {
+        while driver.next_deadline().is_none_or(|deadline| deadline > soon) {
             parker.park();
         }
         drop(inserter.join().expect("the inserter does not panic"));
@@ -181,13 +172,7 @@ fn insert_against_park_of_an_empty_driver() {
             let parker = parker.clone();
             Box::new(move || parker.unpark())
         };
-        let driver = Driver::new(
-            &Clock::new(),
-            Hooks {
-                unpark,
-                ..Hooks::none()
-            },
-        );
+        let driver = Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() });
         let inserter = {
             let driver = driver.handle();
             thread::spawn(move || {

@@ -39,10 +39,7 @@ pub fn resume() {
 /// When polled, if the thread is in no runtime or its clock is not paused.
 #[track_caller]
 pub fn advance(duration: Duration) -> Advance {
-    Advance {
-        duration: Some(duration),
-        location: Location::caller(),
-    }
+    Advance { duration: Some(duration), location: Location::caller() }
 }
 
 /// The future of [`advance`].
@@ -95,22 +92,14 @@ mod tests {
         advance_now(3600 * 1000 * MS);
         assert_eq!(Instant::now() - paused.start, 3600 * 1000 * MS);
         assert_eq!(paused.start.elapsed(), 3600 * 1000 * MS);
-        let elsewhere = std::thread::spawn(Instant::now)
-            .join()
-            .expect("now does not panic");
-        assert!(
-            elsewhere < Instant::now(),
-            "another thread is in no runtime"
-        );
+        let elsewhere = std::thread::spawn(Instant::now).join().expect("now does not panic");
+        assert!(elsewhere < Instant::now(), "another thread is in no runtime");
     }
 
     /// Advances without the yield.
     fn advance_now(duration: Duration) {
         let mut advance = advance(duration);
-        assert!(
-            poll_once(&mut advance, Waker::noop()).is_pending(),
-            "it yields"
-        );
+        assert!(poll_once(&mut advance, Waker::noop()).is_pending(), "it yields");
         assert!(poll_once(&mut advance, Waker::noop()).is_ready());
     }
 

@@ -41,20 +41,9 @@ impl Paused {
     pub(crate) fn new() -> Paused {
         let clock = Clock::new();
         clock.pause();
-        let driver = Driver::new(
-            &clock,
-            Hooks {
-                budget: poll_budget,
-                ..Hooks::none()
-            },
-        );
+        let driver = Driver::new(&clock, Hooks { budget: poll_budget, ..Hooks::none() });
         let _guard = driver.handle().enter_as_owner();
-        Paused {
-            start: clock.now(),
-            clock,
-            driver,
-            _guard,
-        }
+        Paused { start: clock.now(), clock, driver, _guard }
     }
 
     /// How long the clock has run.
@@ -78,10 +67,7 @@ impl Paused {
             // One jump suffices: it fires what it jumped to, and the future has armed nothing else.
             if count.get() == woken {
                 assert!(self.clock.advance_to_next(), "the future waits for nothing");
-                assert!(
-                    count.get() > woken,
-                    "the jump fired nothing of the future's"
-                );
+                assert!(count.get() > woken, "the jump fired nothing of the future's");
             }
         }
         panic!("the future is not ready after {MOST_POLLS} polls")

@@ -113,10 +113,7 @@ impl<T> Slab<T> {
         entry.deadline = deadline;
         entry.generation = self.generation;
         entry.payload = Some(payload);
-        Key {
-            index,
-            generation: self.generation,
-        }
+        Key { index, generation: self.generation }
     }
 
     /// The payload of `key`, unless it was removed.
@@ -129,18 +126,13 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn contains(&self, key: Key) -> bool {
-        self.entries
-            .get(key.index as usize)
-            .is_some_and(|entry| entry.generation == key.generation)
+        self.entries.get(key.index as usize).is_some_and(|entry| entry.generation == key.generation)
     }
 
     /// Takes the payload out of the occupied entry at `index`, which the caller has unlinked.
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let entry = &mut self.entries[index as usize];
-        let payload = entry
-            .payload
-            .take()
-            .expect("linked entries and valid keys are occupied");
+        let payload = entry.payload.take().expect("linked entries and valid keys are occupied");
         entry.generation = 0;
         self.len -= 1;
         if index < self.usable {
@@ -173,17 +165,8 @@ impl<T> Slab<T> {
         }
         if self.vacant == NIL {
             let index = self.entries.len() as u32;
-            assert!(
-                index < NIL,
-                "runtime: more than {NIL} timers are armed on one worker"
-            );
-            let vacant = Entry {
-                deadline: 0,
-                generation: 0,
-                next: NIL,
-                prev: NIL,
-                payload: None,
-            };
+            assert!(index < NIL, "runtime: more than {NIL} timers are armed on one worker");
+            let vacant = Entry { deadline: 0, generation: 0, next: NIL, prev: NIL, payload: None };
             self.entries.push(vacant);
             self.vacant = index;
             self.set_usable(index + 1);
@@ -199,10 +182,7 @@ impl<T> Slab<T> {
     #[cold]
     fn shrink(&mut self) {
         let usable = self.kept.max(2 * self.len);
-        debug_assert!(
-            usable < self.usable,
-            "fewer than an eighth of them are occupied"
-        );
+        debug_assert!(usable < self.usable, "fewer than an eighth of them are occupied");
         self.stranded += self.occupied_in(usable, self.usable);
         self.vacant = NIL;
         self.link_vacant(0, usable);
@@ -238,14 +218,8 @@ impl<T> Slab<T> {
     /// Empties the slab into `take`, in no particular order, and frees its memory.
     pub(crate) fn drain(&mut self, take: impl FnMut(T)) {
         let entries = std::mem::take(&mut self.entries);
-        *self = Slab {
-            generation: self.generation,
-            ..Slab::keeping(KEPT)
-        };
-        entries
-            .into_iter()
-            .filter_map(|entry| entry.payload)
-            .for_each(take);
+        *self = Slab { generation: self.generation, ..Slab::keeping(KEPT) };
+        entries.into_iter().filter_map(|entry| entry.payload).for_each(take);
     }
 }
 
@@ -263,10 +237,7 @@ mod tests {
             vacant += 1;
         }
         assert_eq!(slab.occupied_in(0, slab.usable) + vacant, slab.usable);
-        assert_eq!(
-            slab.occupied_in(slab.usable, slab.entries.len() as u32),
-            slab.stranded
-        );
+        assert_eq!(slab.occupied_in(slab.usable, slab.entries.len() as u32), slab.stranded);
         assert_eq!(slab.occupied_in(0, slab.entries.len() as u32), slab.len);
         assert!(slab.stranded > 0 || slab.usable as usize == slab.entries.len());
     }
@@ -286,10 +257,7 @@ mod tests {
         check(&slab);
         assert!(slab.is_empty());
         assert_eq!(slab.entries.capacity(), KEPT as usize);
-        assert!(
-            keys.iter().all(|&key| !slab.contains(key)),
-            "a removed key finds nothing"
-        );
+        assert!(keys.iter().all(|&key| !slab.contains(key)), "a removed key finds nothing");
     }
 
     #[test]
@@ -318,11 +286,7 @@ mod tests {
         }
         let more: Vec<Key> = (0..99_999).map(|n| slab.insert(n, n)).collect();
         check(&slab);
-        assert_eq!(
-            slab.entries.len(),
-            100_000,
-            "no memory is asked for while some lies idle"
-        );
+        assert_eq!(slab.entries.len(), 100_000, "no memory is asked for while some lies idle");
         for key in &more {
             slab.remove(key.index());
         }

@@ -30,11 +30,7 @@ use std::time::Duration;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new(
-        Instant::now().saturating_add(duration),
-        Creator::Sleep,
-        Location::caller(),
-    )
+    Sleep::new(Instant::now().saturating_add(duration), Creator::Sleep, Location::caller())
 }
 
 /// Waits until `deadline`; ends at the first poll if it has passed.
@@ -95,12 +91,7 @@ impl Sleep {
         creator: Creator,
         location: &'static Location<'static>,
     ) -> Sleep {
-        Sleep {
-            deadline,
-            state: State::Idle,
-            location,
-            creator,
-        }
+        Sleep { deadline, state: State::Idle, location, creator }
     }
 
     /// When the sleep ends.
@@ -150,12 +141,7 @@ impl Sleep {
             return;
         };
         match current.driver.arm(self.deadline, waker, current.is_owner) {
-            Ok(key) => {
-                self.state = State::Armed {
-                    driver: current.driver,
-                    key,
-                }
-            }
+            Ok(key) => self.state = State::Armed { driver: current.driver, key },
             // That one is closed; the poll that follows says so.
             Err(waker) => waker.wake(),
         }
@@ -192,9 +178,7 @@ impl Sleep {
             self.state = State::Elapsed;
             return Poll::Ready(());
         }
-        let Some(Current { driver, is_owner }) = current else {
-            self.panic_without_runtime()
-        };
+        let Some(Current { driver, is_owner }) = current else { self.panic_without_runtime() };
         match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
             Ok(key) => self.state = State::Armed { driver, key },
             Err(_waker) => self.panic_after_shutdown(),

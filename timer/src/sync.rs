@@ -35,9 +35,7 @@ mod modelled {
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0
-                .lock()
-                .expect("a model stops at its first panic, so no lock is poisoned")
+            self.0.lock().expect("a model stops at its first panic, so no lock is poisoned")
         }
     }
 

@@ -37,15 +37,8 @@ use std::time::Duration;
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    let limit = Limit::Idle {
-        duration,
-        location: Location::caller(),
-    };
-    Timeout {
-        future: future.into_future(),
-        limit,
-        is_over: false,
-    }
+    let limit = Limit::Idle { duration, location: Location::caller() };
+    Timeout { future: future.into_future(), limit, is_over: false }
 }
 
 /// Runs `future` until `deadline` at most.
@@ -60,11 +53,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     let sleep = Sleep::new(deadline, Creator::Timeout, Location::caller());
-    Timeout {
-        future: future.into_future(),
-        limit: Limit::Running { sleep },
-        is_over: false,
-    }
+    Timeout { future: future.into_future(), limit: Limit::Running { sleep }, is_over: false }
 }
 
 pin_project! {
@@ -189,11 +178,7 @@ mod tests {
         }
         let past = Instant::now();
         let polled = poll_once(&mut timeout_at(past, ready(7)), Waker::noop());
-        assert_eq!(
-            polled,
-            Poll::Ready(Ok(7)),
-            "what is ready in the last moment has made it"
-        );
+        assert_eq!(polled, Poll::Ready(Ok(7)), "what is ready in the last moment has made it");
     }
 
     #[test]
@@ -216,10 +201,7 @@ mod tests {
         let paused = Paused::new();
         let timeout = timeout(5 * MS, pending::<()>());
         paused.clock.advance(100 * MS);
-        paused
-            .block_on(timeout)
-            .0
-            .expect_err("it is pending for ever");
+        paused.block_on(timeout).0.expect_err("it is pending for ever");
         assert_eq!(paused.elapsed(), 105 * MS);
     }
 
@@ -233,10 +215,7 @@ mod tests {
         });
         let (elapsed, polls) = paused.block_on(timeout(5 * MS, greedy));
         assert_eq!(elapsed, Err(Elapsed(())));
-        assert!(
-            polls <= 8,
-            "1 ms a poll, and one more for the budget: {polls}"
-        );
+        assert!(polls <= 8, "1 ms a poll, and one more for the budget: {polls}");
     }
 
     #[test]
@@ -244,16 +223,10 @@ mod tests {
         let paused = Paused::new();
         let ((), polls) = paused.block_on(async {
             for _ in 0..9 {
-                timeout(Duration::ZERO, pending::<()>())
-                    .await
-                    .expect_err("it is over at once");
+                timeout(Duration::ZERO, pending::<()>()).await.expect_err("it is over at once");
             }
         });
-        assert_eq!(
-            polls,
-            2 + 1 - 1,
-            "4 units a poll, and one elapses with each new budget"
-        );
+        assert_eq!(polls, 2 + 1 - 1, "4 units a poll, and one elapses with each new budget");
     }
 
     #[test]

@@ -85,10 +85,7 @@ impl<T> Wheel<T> {
         Wheel {
             elapsed: 0,
             occupied: [0; LEVELS + 1],
-            slots: [List {
-                head: NIL,
-                tail: NIL,
-            }; (LEVELS + 1) * SLOTS],
+            slots: [List { head: NIL, tail: NIL }; (LEVELS + 1) * SLOTS],
             slab: Slab::keeping(kept),
         }
     }
@@ -204,20 +201,14 @@ impl<T> Wheel<T> {
     /// Empties the wheel into `take`, in no particular order.
     pub(crate) fn drain(&mut self, take: impl FnMut(T)) {
         self.occupied = [0; LEVELS + 1];
-        self.slots.fill(List {
-            head: NIL,
-            tail: NIL,
-        });
+        self.slots.fill(List { head: NIL, tail: NIL });
         self.slab.drain(take);
     }
 
     /// The occupied slot that starts first.
     fn earliest(&self) -> Option<Slot> {
         if self.occupied[LEVELS] != 0 {
-            return Some(Slot {
-                index: DUE,
-                start: self.elapsed,
-            });
+            return Some(Slot { index: DUE, start: self.elapsed });
         }
         let level = self.occupied[..LEVELS].iter().position(|&bits| bits != 0)?;
         let digit = self.occupied[level].trailing_zeros() as usize;
@@ -225,10 +216,7 @@ impl<T> Wheel<T> {
         let higher_digits = self.elapsed >> shift >> DIGIT_BITS << DIGIT_BITS;
         let start = (higher_digits | digit as u64) << shift;
         debug_assert!(start > self.elapsed, "a slot that has begun is empty");
-        Some(Slot {
-            index: level * SLOTS + digit,
-            start,
-        })
+        Some(Slot { index: level * SLOTS + digit, start })
     }
 
     /// The slot of a timer with this tick, see the module's description.
@@ -264,19 +252,13 @@ impl<T> Wheel<T> {
         let place = self.place(tick_of(deadline));
         let list = &mut self.slots[place];
         if next == NIL {
-            debug_assert!(
-                list.tail == index,
-                "an entry is where its deadline places it"
-            );
+            debug_assert!(list.tail == index, "an entry is where its deadline places it");
             list.tail = prev;
         } else {
             self.slab.entry(next).prev = prev;
         }
         if prev == NIL {
-            debug_assert!(
-                list.head == index,
-                "an entry is where its deadline places it"
-            );
+            debug_assert!(list.head == index, "an entry is where its deadline places it");
             list.head = next;
         } else {
             self.slab.entry(prev).next = next;
@@ -289,14 +271,7 @@ impl<T> Wheel<T> {
     /// Empties a slot and returns its first entry.
     fn take_slot(&mut self, place: usize) -> u32 {
         self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
-        std::mem::replace(
-            &mut self.slots[place],
-            List {
-                head: NIL,
-                tail: NIL,
-            },
-        )
-        .head
+        std::mem::replace(&mut self.slots[place], List { head: NIL, tail: NIL }).head
     }
 
     fn fire_slot(&mut self, place: usize, fire: &mut impl FnMut(T)) {

@@ -18,10 +18,8 @@ struct Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting {
-    allocations: AtomicU64::new(0),
-    live_bytes: AtomicU64::new(0),
-};
+static ALLOCATOR: Counting =
+    Counting { allocations: AtomicU64::new(0), live_bytes: AtomicU64::new(0) };
 
 impl Counting {
     fn gave(&self, bytes: usize) {

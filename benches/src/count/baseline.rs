@@ -11,21 +11,9 @@ use std::path::Path;
 /// The form of a baseline: workload, runtime, metric, figure.
 pub(super) fn medians(results: &Results) -> Value {
     let mut all = results.to_json();
-    for runtimes in all
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|map| map.values_mut())
-    {
-        for metrics in runtimes
-            .as_object_mut()
-            .into_iter()
-            .flat_map(|map| map.values_mut())
-        {
-            for figure in metrics
-                .as_object_mut()
-                .into_iter()
-                .flat_map(|map| map.values_mut())
-            {
+    for runtimes in all.as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
+        for metrics in runtimes.as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
+            for figure in metrics.as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
                 *figure = figure["median"].take();
             }
         }
@@ -55,15 +43,9 @@ pub(super) fn compare(path: &Path, results: &Results, tolerance: f64) -> io::Res
     }
     println!("{compared} counts compared, {above} above the baseline by over {tolerance} %");
     if compared == 0 {
-        return Err(io::Error::other(
-            "nothing that was counted is in the baseline",
-        ));
+        return Err(io::Error::other("nothing that was counted is in the baseline"));
     }
-    if above > 0 {
-        Err(io::Error::other("counts above the baseline"))
-    } else {
-        Ok(())
-    }
+    if above > 0 { Err(io::Error::other("counts above the baseline")) } else { Ok(()) }
 }
 
 /// Our figures in a baseline.
@@ -71,9 +53,7 @@ fn figures(baseline: &Value) -> Vec<(&str, RuntimeName, &str, f64)> {
     let mut figures = Vec::new();
     for (workload, runtimes) in baseline.as_object().into_iter().flatten() {
         for (name, metrics) in runtimes.as_object().into_iter().flatten() {
-            let runtime = RuntimeName::ALL
-                .iter()
-                .find(|runtime| runtime.name() == name);
+            let runtime = RuntimeName::ALL.iter().find(|runtime| runtime.name() == name);
             let Some(runtime) = runtime.filter(|runtime| runtime.is_ours()) else {
                 continue;
             };
@@ -111,9 +91,6 @@ mod tests {
         assert!(compare(&path, &results(1020.0), 2.0).is_ok());
         assert!(compare(&path, &results(1022.0), 2.0).is_err());
         assert!(compare(&path, &results(500.0), 2.0).is_ok());
-        assert!(
-            compare(&path, &Results::default(), 2.0).is_err(),
-            "nothing compared"
-        );
+        assert!(compare(&path, &Results::default(), 2.0).is_err(), "nothing compared");
     }
 }

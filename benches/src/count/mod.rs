@@ -50,11 +50,7 @@ struct Counted {
 }
 
 const fn counted(workload: &'static str, ops: u64) -> Counted {
-    Counted {
-        workload,
-        ops,
-        rounds: (2, 4),
-    }
+    Counted { workload, ops, rounds: (2, 4) }
 }
 
 const WORKLOADS: &[Counted] = &[
@@ -62,15 +58,9 @@ const WORKLOADS: &[Counted] = &[
     counted("spawn_join_many_10000", 10_000),
     counted("yield_many_200x1000", 200_000),
     counted("yield_now_200x1000", 200_000),
-    Counted {
-        rounds: (5, 20),
-        ..counted("ping_pong_1000", 1_000)
-    },
+    Counted { rounds: (5, 20), ..counted("ping_pong_1000", 1_000) },
     counted("bounce_10000", 10_000),
-    Counted {
-        rounds: (5, 20),
-        ..counted("chained_spawn_1000", 1_000)
-    },
+    Counted { rounds: (5, 20), ..counted("chained_spawn_1000", 1_000) },
     counted("join_await_5000", 5_000),
     counted("timer_cancel_t1", 10_000),
     counted("timer_cancel_t8", 80_000),
@@ -90,18 +80,8 @@ struct CountedServer {
 }
 
 const SERVERS: &[CountedServer] = &[
-    CountedServer {
-        name: "ack_c50",
-        connections: 50,
-        rate: None,
-        requests: (2_000, 12_000),
-    },
-    CountedServer {
-        name: "ack_c1",
-        connections: 1,
-        rate: Some(500.0),
-        requests: (200, 1_200),
-    },
+    CountedServer { name: "ack_c50", connections: 50, rate: None, requests: (2_000, 12_000) },
+    CountedServer { name: "ack_c1", connections: 1, rate: Some(500.0), requests: (200, 1_200) },
 ];
 
 /// Under callgrind everything takes fifty times as long.
@@ -117,29 +97,16 @@ pub(crate) fn run(args: &CountArgs) -> io::Result<()> {
     };
     let runtimes = runtimes(args)?;
     let mut results = Results::default();
-    for counted in WORKLOADS
-        .iter()
-        .filter(|counted| includes(counted.workload))
-    {
+    for counted in WORKLOADS.iter().filter(|counted| includes(counted.workload)) {
         for runtime in runtimes.iter().filter(|runtime| !runtime.is_server_only()) {
             eprint!("\r\x1b[K{} {runtime}", counted.workload);
-            report(
-                counted.workload,
-                *runtime,
-                count(counted, *runtime),
-                &mut results,
-            );
+            report(counted.workload, *runtime, count(counted, *runtime), &mut results);
         }
     }
     for server in SERVERS.iter().filter(|server| includes(server.name)) {
         for runtime in &runtimes {
             eprint!("\r\x1b[K{} {runtime}", server.name);
-            report(
-                server.name,
-                *runtime,
-                count_server(server, *runtime),
-                &mut results,
-            );
+            report(server.name, *runtime, count_server(server, *runtime), &mut results);
         }
     }
     eprint!("\r\x1b[K");
@@ -147,9 +114,9 @@ pub(crate) fn run(args: &CountArgs) -> io::Result<()> {
     if let Some(path) = &args.json {
         fs::write(path, format!("{:#}\n", baseline::medians(&results)))?;
     }
-    args.baseline.as_deref().map_or(Ok(()), |path| {
-        baseline::compare(path, &results, args.tolerance)
-    })
+    args.baseline
+        .as_deref()
+        .map_or(Ok(()), |path| baseline::compare(path, &results, args.tolerance))
 }
 
 fn runtimes(args: &CountArgs) -> io::Result<Vec<RuntimeName>> {
@@ -159,10 +126,7 @@ fn runtimes(args: &CountArgs) -> io::Result<Vec<RuntimeName>> {
     }
     let is_chosen = |runtime: &RuntimeName| args.runtimes.is_empty() || chosen.contains(runtime);
     let all = RuntimeName::ALL.iter().copied();
-    Ok(all
-        .filter(|runtime| !runtime.is_threaded())
-        .filter(is_chosen)
-        .collect())
+    Ok(all.filter(|runtime| !runtime.is_threaded()).filter(is_chosen).collect())
 }
 
 fn report(
@@ -193,16 +157,11 @@ fn count(counted: &Counted, runtime: RuntimeName) -> io::Result<Metrics> {
         let report = ReportFile::new()?;
         let program = child::this_program()?;
         let mut command = Command::new(tool.program());
-        command
-            .args(tool.arguments(&report.0))
-            .arg(program)
-            .args(one(rounds));
+        command.args(tool.arguments(&report.0)).arg(program).args(one(rounds));
         child::output(&mut command, LIMIT)?;
         tool.read(&report.0)
     };
-    per_operation(ops, |tool, is_long| {
-        counter(tool, if is_long { many } else { few })
-    })
+    per_operation(ops, |tool, is_long| counter(tool, if is_long { many } else { few }))
 }
 
 /// Counts for one request to a server.
@@ -210,12 +169,7 @@ fn count_server(counted: &CountedServer, runtime: RuntimeName) -> io::Result<Met
     let counter = |tool: Tool, requests: u64| {
         let report = ReportFile::new()?;
         let addr = ([127, 0, 0, 1], 0).into();
-        let args = ServeArgs {
-            runtime,
-            addr,
-            workers: 1,
-            cpu: None,
-        };
+        let args = ServeArgs { runtime, addr, workers: 1, cpu: None };
         let mut wrapper = vec![tool.program().to_owned()];
         wrapper.extend(tool.arguments(&report.0));
         let server = Server::start(&args, &wrapper)?;
@@ -231,9 +185,7 @@ fn count_server(counted: &CountedServer, runtime: RuntimeName) -> io::Result<Met
         tool.read(&report.0)
     };
     let (few, many) = counted.requests;
-    per_operation(many - few, |tool, is_long| {
-        counter(tool, if is_long { many } else { few })
-    })
+    per_operation(many - few, |tool, is_long| counter(tool, if is_long { many } else { few }))
 }
 
 /// The difference between a long and a short run, per operation; a tool that is missing is left out.
@@ -253,20 +205,13 @@ fn per_operation(ops: u64, count: impl Fn(Tool, bool) -> io::Result<u64>) -> io:
 fn print(results: &Results, runtimes: &[RuntimeName]) {
     let names = || {
         let servers = SERVERS.iter().map(|server| server.name);
-        WORKLOADS
-            .iter()
-            .map(|counted| counted.workload)
-            .chain(servers)
+        WORKLOADS.iter().map(|counted| counted.workload).chain(servers)
     };
     for (title, metrics) in [
         ("Instructions in user mode per operation", &[INSTRUCTIONS]),
         ("System calls per operation", &[SYSCALLS]),
     ] {
-        let line = |name: &str| Line {
-            workload: name.to_owned(),
-            metrics,
-            unit: "",
-        };
+        let line = |name: &str| Line { workload: name.to_owned(), metrics, unit: "" };
         let lines: Vec<Line> = names().map(line).collect();
         println!("### {title}\n{}", by_workload(results, &lines, runtimes));
     }

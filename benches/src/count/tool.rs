@@ -56,10 +56,10 @@ impl Tool {
 
 /// The total at the end of callgrind's file: `totals: 123` or, in older versions, `summary: 123`.
 fn instructions(text: &str) -> Option<u64> {
-    let total = text.lines().rev().find_map(|line| {
-        line.strip_prefix("totals:")
-            .or_else(|| line.strip_prefix("summary:"))
-    })?;
+    let total = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")))?;
     total.split_whitespace().next()?.parse().ok()
 }
 
@@ -92,10 +92,7 @@ mod tests {
 
     #[test]
     fn the_total_of_callgrind_is_found() {
-        assert_eq!(
-            instructions("events: Ir\nfn=x\n1 5\ntotals: 4711\n"),
-            Some(4711)
-        );
+        assert_eq!(instructions("events: Ir\nfn=x\n1 5\ntotals: 4711\n"), Some(4711));
         assert_eq!(instructions("summary: 12 0\n"), Some(12));
         assert_eq!(instructions("events: Ir\n"), None);
     }

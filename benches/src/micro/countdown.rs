@@ -33,11 +33,7 @@ impl Countdown {
 
     fn waited_for_by(tasks: usize, thread: Option<Thread>) -> Arc<Countdown> {
         let remaining = AtomicUsize::new(tasks);
-        Arc::new(Countdown {
-            remaining,
-            waker: AtomicWaker::new(),
-            thread,
-        })
+        Arc::new(Countdown { remaining, waker: AtomicWaker::new(), thread })
     }
 
     /// One task is done.

@@ -19,14 +19,7 @@ pub(super) async fn resident<R: Shim>(tasks: usize) -> Metrics {
 /// Bytes asked of the allocator per idle task.
 pub(super) async fn heap<R: Shim>(tasks: usize, read: ReadHeap) -> Metrics {
     let (before, after) = park::<R, _>(tasks, read).await;
-    let (
-        Heap {
-            live_bytes: before, ..
-        },
-        Heap {
-            live_bytes: after, ..
-        },
-    ) = (before, after);
+    let (Heap { live_bytes: before, .. }, Heap { live_bytes: after, .. }) = (before, after);
     per_task("heap_bytes", before, after, tasks)
 }
 
@@ -42,18 +35,12 @@ impl Bench {
         // Filled and emptied, so that its pages are in RAM before anything is measured.
         let mut wakers = vec![Waker::noop().clone(); tasks];
         wakers.clear();
-        Arc::new(Bench {
-            wakers: Mutex::new(wakers),
-            polled: Countdown::new(tasks),
-        })
+        Arc::new(Bench { wakers: Mutex::new(wakers), polled: Countdown::new(tasks) })
     }
 
     async fn sit(&self) {
         poll_fn(|cx| {
-            self.wakers
-                .lock()
-                .expect("nothing panics while it is held")
-                .push(cx.waker().clone());
+            self.wakers.lock().expect("nothing panics while it is held").push(cx.waker().clone());
             self.polled.done();
             Poll::<()>::Pending
         })

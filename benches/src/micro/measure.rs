@@ -34,10 +34,7 @@ pub(crate) struct Stopwatch {
 
 impl Stopwatch {
     pub(crate) fn start() -> Stopwatch {
-        Stopwatch {
-            cpu: process::cpu_time(),
-            wall: Instant::now(),
-        }
+        Stopwatch { cpu: process::cpu_time(), wall: Instant::now() }
     }
 }
 
@@ -90,11 +87,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(crate) fn new(plan: Plan) -> Schedule {
-        Schedule {
-            plan,
-            round: 0,
-            measuring_since: Instant::now(),
-        }
+        Schedule { plan, round: 0, measuring_since: Instant::now() }
     }
 
     /// `None` at the end; otherwise whether the round is to be measured.
@@ -129,18 +122,13 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 
 /// Metrics as one line of JSON, the way a child process hands them to its parent.
 pub(crate) fn to_json(metrics: &Metrics) -> Value {
-    metrics
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from(*value)))
-        .collect()
+    metrics.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect()
 }
 
 /// Reads what [`to_json`] wrote; whatever is no number is left out.
 pub(crate) fn from_json(value: &Value) -> Metrics {
     let fields = value.as_object().into_iter().flatten();
-    fields
-        .filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)))
-        .collect()
+    fields.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
 }
 
 #[cfg(test)]

@@ -51,12 +51,8 @@ pub(crate) const MICRO: &[&str] = &[
 ];
 
 /// Workloads that measure memory; the last two need the executable that counts allocations.
-pub(crate) const MEMORY: &[&str] = &[
-    "mem_tasks_100000",
-    "mem_tasks_1000000",
-    "heap_tasks_100000",
-    "alloc_spawn",
-];
+pub(crate) const MEMORY: &[&str] =
+    &["mem_tasks_100000", "mem_tasks_1000000", "heap_tasks_100000", "alloc_spawn"];
 
 /// Whether `workload` must run in the executable that counts allocations.
 pub(crate) fn counts_allocations(workload: &str) -> bool {
@@ -210,20 +206,11 @@ mod tests {
             "timeout_yield_t8",
             "spawn_remote_1",
         ];
-        for runtime in RuntimeName::ALL
-            .iter()
-            .copied()
-            .filter(|name| !name.is_server_only())
-        {
+        for runtime in RuntimeName::ALL.iter().copied().filter(|name| !name.is_server_only()) {
             for workload in workloads {
                 let workload = workload.to_owned();
                 let plan = Plan::Rounds(1);
-                let job = Job {
-                    workload,
-                    workers: 2,
-                    plan,
-                    read_heap: None,
-                };
+                let job = Job { workload, workers: 2, plan, read_heap: None };
                 let expected = runtime.is_threaded() || job.workload != "spawn_remote_1";
                 let (sender, receiver) = mpsc::channel();
                 let name = job.workload.clone();

@@ -25,10 +25,7 @@ pub(super) async fn sleeper<R: Shim>(sleeper: Sleeper) {
     let begun = Instant::now();
     R::sleep(sleeper.duration).await;
     let late = begun.elapsed().saturating_sub(sleeper.duration);
-    sleeper
-        .shared
-        .total_ns
-        .fetch_add(late.as_nanos() as u64, Ordering::Relaxed);
+    sleeper.shared.total_ns.fetch_add(late.as_nanos() as u64, Ordering::Relaxed);
     sleeper.shared.countdown.done();
 }
 
@@ -37,17 +34,12 @@ pub(super) async fn many(tasks: usize, spawn: impl Fn(Sleeper)) -> Metrics {
     let (mut cpu_ns, mut wall_ms, mut late_us) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 {
         let countdown = Countdown::new(tasks);
-        let shared = Arc::new(Lateness {
-            total_ns: AtomicU64::new(0),
-            countdown: Arc::clone(&countdown),
-        });
+        let shared =
+            Arc::new(Lateness { total_ns: AtomicU64::new(0), countdown: Arc::clone(&countdown) });
         let (begun, cpu) = (Instant::now(), process::cpu_time());
         for task in 0..tasks {
             let duration = Duration::from_millis(task as u64 % 100 + 1);
-            spawn(Sleeper {
-                duration,
-                shared: Arc::clone(&shared),
-            });
+            spawn(Sleeper { duration, shared: Arc::clone(&shared) });
         }
         countdown.wait().await;
         wall_ms.push(begun.elapsed().as_secs_f64() * 1e3);

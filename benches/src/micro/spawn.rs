@@ -28,11 +28,7 @@ pub(super) async fn chained<R: Shim>(tasks: usize) {
 
 /// The return type says `Send`, because the future's type would otherwise contain itself.
 fn link<R: Shim>(left: usize, countdown: Arc<Countdown>) -> impl Future<Output = ()> + Send {
-    Link::<R> {
-        left,
-        countdown: Some(countdown),
-        runtime: std::marker::PhantomData,
-    }
+    Link::<R> { left, countdown: Some(countdown), runtime: std::marker::PhantomData }
 }
 
 /// A task of the chain: spawns its successor when it is polled.
@@ -46,10 +42,7 @@ impl<R: Shim> Future for Link<R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        let countdown = self
-            .countdown
-            .take()
-            .expect("polled once: it is ready at once");
+        let countdown = self.countdown.take().expect("polled once: it is ready at once");
         match self.left - 1 {
             0 => countdown.done(),
             left => R::detach(R::spawn(link::<R>(left, countdown))),

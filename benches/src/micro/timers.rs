@@ -15,10 +15,7 @@ pub(super) async fn cancel<R: Shim>(times: usize) {
     for _ in 0..times {
         let mut sleep = pin!(R::sleep(FAR));
         poll_fn(|cx| {
-            assert!(
-                sleep.as_mut().poll(cx).is_pending(),
-                "ten seconds cannot be over"
-            );
+            assert!(sleep.as_mut().poll(cx).is_pending(), "ten seconds cannot be over");
             Poll::Ready(())
         })
         .await;

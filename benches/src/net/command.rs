@@ -49,10 +49,7 @@ impl Command {
         let text = std::str::from_utf8(request).ok()?;
         let mut words = text.split_whitespace();
         let verb = words.next()?;
-        let millis = words
-            .next()
-            .and_then(|number| number.parse().ok())
-            .unwrap_or(0);
+        let millis = words.next().and_then(|number| number.parse().ok()).unwrap_or(0);
         let duration = Duration::from_millis(millis);
         match verb {
             "block" => Some(Command::Block(duration)),

@@ -16,9 +16,7 @@ impl Monoio {
         F: Future,
     {
         let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-        runtime
-            .expect("an epoll instance is available")
-            .block_on(main())
+        runtime.expect("an epoll instance is available").block_on(main())
     }
 
     pub(crate) fn start<M, F>(make: M) -> JoinHandle<F::Output>

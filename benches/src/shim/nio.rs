@@ -27,9 +27,7 @@ where
 {
     let workers = u8::try_from(workers).expect("nio has at most 255 workers");
     let runtime = RuntimeBuilder::new().worker_threads(workers).rt();
-    runtime
-        .expect("threads and epoll instances are available")
-        .block_on(main)
+    runtime.expect("threads and epoll instances are available").block_on(main)
 }
 
 impl NioMt {

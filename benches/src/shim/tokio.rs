@@ -19,10 +19,7 @@ impl TokioMt {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
-            .enable_all()
-            .build();
+        let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build();
         let runtime = runtime.expect("threads and an epoll instance are available");
         let task = runtime.spawn(main());
         runtime.block_on(task).expect("the workload does not panic")

@@ -19,10 +19,7 @@ impl WindlassWs {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let runtime = Builder::new()
-            .scheduler(Scheduler::WorkStealing)
-            .workers(workers)
-            .build();
+        let runtime = Builder::new().scheduler(Scheduler::WorkStealing).workers(workers).build();
         let runtime = runtime.expect("threads and an epoll instance are available");
         let task = runtime.spawn(main());
         runtime.block_on(task).expect("the workload does not panic")

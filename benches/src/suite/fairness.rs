@@ -102,23 +102,14 @@ const SCENARIOS: &[Scenario] = &[
 impl Scenario {
     fn measure(&self, runtime: RuntimeName, selection: &Selection) -> io::Result<Metrics> {
         let addr = ([127, 0, 0, 1], 0).into();
-        let args = ServeArgs {
-            runtime,
-            addr,
-            workers: selection.workers,
-            cpu: None,
-        };
+        let args = ServeArgs { runtime, addr, workers: selection.workers, cpu: None };
         let server = Server::start(&args, &[])?;
         let mut load = LoadArgs::to(server.addr);
         load.connections = 100;
         load.rate = Some(2000.0);
         load.seconds = selection.seconds.unwrap_or(10.0);
         load.disturb = self.disturb.map(str::to_owned);
-        load.disturbers = if self.disturbers > 1 {
-            selection.workers
-        } else {
-            self.disturbers
-        };
+        load.disturbers = if self.disturbers > 1 { selection.workers } else { self.disturbers };
         load.disturb_every_ms = self.every_ms;
         load.probes = self.probes;
         run_load(&server, load)
@@ -140,34 +131,19 @@ pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()
         RuntimeName::Threads,
     ];
     let runtimes = selection.choose(&defaults)?;
-    let scenarios = || {
-        SCENARIOS
-            .iter()
-            .filter(|scenario| selection.includes(scenario.name))
-    };
+    let scenarios = || SCENARIOS.iter().filter(|scenario| selection.includes(scenario.name));
     let mut cases = Vec::new();
     for scenario in scenarios() {
         // Raw epoll has neither tasks nor timers to be asked for.
-        for runtime in runtimes
-            .iter()
-            .copied()
-            .filter(|name| *name != RuntimeName::RawEpoll)
-        {
+        for runtime in runtimes.iter().copied().filter(|name| *name != RuntimeName::RawEpoll) {
             let measure = Box::new(move || scenario.measure(runtime, selection));
-            cases.push(Case {
-                workload: scenario.name.to_owned(),
-                runtime,
-                measure,
-            });
+            cases.push(Case { workload: scenario.name.to_owned(), runtime, measure });
         }
     }
     alternate(&cases, selection.processes, results);
     for scenario in scenarios() {
         let Scenario { name, what, .. } = scenario;
-        println!(
-            "### Fairness: {what}\n{}",
-            by_runtime(results, name, &scenario.columns())
-        );
+        println!("### Fairness: {what}\n{}", by_runtime(results, name, &scenario.columns()));
     }
     Ok(())
 }

@@ -19,11 +19,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const IDLE_CONNECTIONS: &str = "idle_connections";
 
 fn runtimes(selection: &Selection) -> io::Result<Vec<RuntimeName>> {
-    let all: Vec<RuntimeName> = RuntimeName::ALL
-        .iter()
-        .copied()
-        .filter(|runtime| !runtime.is_server_only())
-        .collect();
+    let all: Vec<RuntimeName> =
+        RuntimeName::ALL.iter().copied().filter(|runtime| !runtime.is_server_only()).collect();
     selection.choose(&all)
 }
 
@@ -37,40 +34,24 @@ pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()
     let program = child::this_program()?;
     let mut cases = Vec::new();
     for workload in MICRO.iter().filter(|workload| selection.includes(workload)) {
-        for runtime in runtimes
-            .iter()
-            .filter(|runtime| exists(workload, **runtime))
-        {
+        for runtime in runtimes.iter().filter(|runtime| exists(workload, **runtime)) {
             cases.push(case(selection, &program, workload, *runtime));
         }
     }
     alternate(&cases, selection.processes, results);
     let is_short = |workload: &&&str| !TIMERS_THAT_FIRE.contains(*workload);
     let workloads = || MICRO.iter().filter(is_short);
-    print(
-        "Micro, worker threads",
-        "wall / CPU ns per operation; ratios of wall time",
-        results,
-        {
-            let metrics = &["wall_ns", "cpu_ns"];
-            (lines(workloads(), metrics, ""), of_kind(&runtimes, true))
-        },
-    );
-    print(
-        "Micro, one thread",
-        "CPU / wall ns per operation; ratios of CPU time",
-        results,
-        {
-            let metrics = &["cpu_ns", "wall_ns"];
-            (lines(workloads(), metrics, ""), of_kind(&runtimes, false))
-        },
-    );
+    print("Micro, worker threads", "wall / CPU ns per operation; ratios of wall time", results, {
+        let metrics = &["wall_ns", "cpu_ns"];
+        (lines(workloads(), metrics, ""), of_kind(&runtimes, true))
+    });
+    print("Micro, one thread", "CPU / wall ns per operation; ratios of CPU time", results, {
+        let metrics = &["cpu_ns", "wall_ns"];
+        (lines(workloads(), metrics, ""), of_kind(&runtimes, false))
+    });
     let lines = || {
-        let line = |workload: &str, metrics, unit| Line {
-            workload: workload.to_owned(),
-            metrics,
-            unit,
-        };
+        let line =
+            |workload: &str, metrics, unit| Line { workload: workload.to_owned(), metrics, unit };
         vec![
             line("sleeps_100000", &["cpu_ns"], "(CPU ns per sleep)"),
             line("sleeps_100000", &["late_mean_us"], "(mean lateness, us)"),
@@ -82,18 +63,8 @@ pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()
         ]
     };
     let title = "Timers that fire, start-up";
-    print(
-        title,
-        "worker threads",
-        results,
-        (lines(), of_kind(&runtimes, true)),
-    );
-    print(
-        title,
-        "one thread",
-        results,
-        (lines(), of_kind(&runtimes, false)),
-    );
+    print(title, "worker threads", results, (lines(), of_kind(&runtimes, true)));
+    print(title, "one thread", results, (lines(), of_kind(&runtimes, false)));
     Ok(())
 }
 
@@ -104,73 +75,32 @@ pub(super) fn run_memory(selection: &Selection, results: &mut Results) -> io::Re
     let runtimes = runtimes(selection)?;
     let this = child::this_program()?;
     let is_chosen = |workload: &&&str| selection.includes(workload);
-    let needs_counting = MEMORY
-        .iter()
-        .filter(is_chosen)
-        .any(|name| counts_allocations(name));
-    let counting = if needs_counting {
-        child::sibling("alloc")?
-    } else {
-        this.clone()
-    };
+    let needs_counting = MEMORY.iter().filter(is_chosen).any(|name| counts_allocations(name));
+    let counting = if needs_counting { child::sibling("alloc")? } else { this.clone() };
     let mut cases = Vec::new();
     for workload in MEMORY.iter().filter(is_chosen) {
-        let program = if counts_allocations(workload) {
-            &counting
-        } else {
-            &this
-        };
+        let program = if counts_allocations(workload) { &counting } else { &this };
         for runtime in &runtimes {
             cases.push(case(selection, program, workload, *runtime));
         }
     }
-    let servers = runtimes
-        .iter()
-        .filter(|runtime| **runtime != RuntimeName::NioMt);
+    let servers = runtimes.iter().filter(|runtime| **runtime != RuntimeName::NioMt);
     for runtime in servers.filter(|_| selection.includes(IDLE_CONNECTIONS)) {
         cases.push(idle_connections(selection, *runtime));
     }
     alternate(&cases, selection.processes, results);
-    let line = |workload: &str, metrics, unit| Line {
-        workload: workload.to_owned(),
-        metrics,
-        unit,
-    };
+    let line =
+        |workload: &str, metrics, unit| Line { workload: workload.to_owned(), metrics, unit };
     let lines = [
         line("mem_tasks_100000", &["rss_bytes"], "(RSS per idle task, B)"),
-        line(
-            "mem_tasks_1000000",
-            &["rss_bytes"],
-            "(RSS per idle task, B)",
-        ),
-        line(
-            "heap_tasks_100000",
-            &["heap_bytes"],
-            "(heap per idle task, B)",
-        ),
-        line(
-            "alloc_spawn",
-            &["allocs_first", "allocs_churn"],
-            "(per spawn, first / later)",
-        ),
-        line(
-            IDLE_CONNECTIONS,
-            &["rss_bytes_per_connection"],
-            "(RSS each, B)",
-        ),
+        line("mem_tasks_1000000", &["rss_bytes"], "(RSS per idle task, B)"),
+        line("heap_tasks_100000", &["heap_bytes"], "(heap per idle task, B)"),
+        line("alloc_spawn", &["allocs_first", "allocs_churn"], "(per spawn, first / later)"),
+        line(IDLE_CONNECTIONS, &["rss_bytes_per_connection"], "(RSS each, B)"),
     ];
     for is_threaded in [true, false] {
-        let kind = if is_threaded {
-            "worker threads"
-        } else {
-            "one thread"
-        };
-        print(
-            "Memory",
-            kind,
-            results,
-            (lines.to_vec(), of_kind(&runtimes, is_threaded)),
-        );
+        let kind = if is_threaded { "worker threads" } else { "one thread" };
+        print("Memory", kind, results, (lines.to_vec(), of_kind(&runtimes, is_threaded)));
     }
     Ok(())
 }
@@ -193,22 +123,13 @@ fn case<'a>(
         let command = is_this.then(|| "one".to_owned());
         child::metrics(program, command.into_iter().chain(arguments), LIMIT)
     };
-    Case {
-        workload: workload.to_owned(),
-        runtime,
-        measure: Box::new(measure),
-    }
+    Case { workload: workload.to_owned(), runtime, measure: Box::new(measure) }
 }
 
 fn idle_connections(selection: &Selection, runtime: RuntimeName) -> Case<'_> {
     let measure = move || {
         let addr = ([127, 0, 0, 1], 0).into();
-        let args = ServeArgs {
-            runtime,
-            addr,
-            workers: selection.workers,
-            cpu: None,
-        };
+        let args = ServeArgs { runtime, addr, workers: selection.workers, cpu: None };
         let server = child::Server::start(&args, &[])?;
         let mut load = LoadArgs::to(server.addr);
         load.idle = true;
@@ -217,19 +138,11 @@ fn idle_connections(selection: &Selection, runtime: RuntimeName) -> Case<'_> {
         let arguments = std::iter::once("load".to_owned()).chain(load.to_arguments());
         child::metrics(&child::this_program()?, arguments, LIMIT)
     };
-    Case {
-        workload: IDLE_CONNECTIONS.to_owned(),
-        runtime,
-        measure: Box::new(measure),
-    }
+    Case { workload: IDLE_CONNECTIONS.to_owned(), runtime, measure: Box::new(measure) }
 }
 
 fn of_kind(runtimes: &[RuntimeName], is_threaded: bool) -> Vec<RuntimeName> {
-    runtimes
-        .iter()
-        .copied()
-        .filter(|runtime| runtime.is_threaded() == is_threaded)
-        .collect()
+    runtimes.iter().copied().filter(|runtime| runtime.is_threaded() == is_threaded).collect()
 }
 
 fn lines<'a>(
@@ -237,11 +150,7 @@ fn lines<'a>(
     metrics: &'static [&'static str],
     unit: &'static str,
 ) -> Vec<Line> {
-    let line = |workload: &&str| Line {
-        workload: (*workload).to_owned(),
-        metrics,
-        unit,
-    };
+    let line = |workload: &&str| Line { workload: (*workload).to_owned(), metrics, unit };
     workloads.map(line).collect()
 }
 

@@ -65,11 +65,7 @@ impl Selection {
         for pattern in &self.runtimes {
             chosen.extend(RuntimeName::matching(pattern).map_err(io::Error::other)?);
         }
-        Ok(RuntimeName::ALL
-            .iter()
-            .copied()
-            .filter(|name| chosen.contains(name))
-            .collect())
+        Ok(RuntimeName::ALL.iter().copied().filter(|name| chosen.contains(name)).collect())
     }
 }
 
@@ -84,11 +80,7 @@ struct Case<'a> {
 fn alternate(cases: &[Case<'_>], processes: usize, results: &mut Results) {
     for round in 0..processes {
         for (number, case) in cases.iter().enumerate() {
-            let Case {
-                workload,
-                runtime,
-                measure,
-            } = case;
+            let Case { workload, runtime, measure } = case;
             let (done, all) = (round * cases.len() + number + 1, processes * cases.len());
             eprint!("\r\x1b[K{done}/{all} {workload} {runtime}");
             match measure() {
@@ -133,32 +125,19 @@ pub(crate) fn run(suites: &[Suite], selection: &Selection) -> io::Result<()> {
 fn machine() -> String {
     let first_line = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_default();
-        line.rsplit_once(": ")
-            .map_or(line, |(_, value)| value)
-            .trim()
-            .to_owned()
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.rsplit_once(": ").map_or(line, |(_, value)| value).trim().to_owned()
     };
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let model = first_line("/proc/cpuinfo", "model name");
     let kernel = first_line("/proc/sys/kernel/osrelease", "");
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let busy = load.split_whitespace().next().unwrap_or("?");
-    format!(
-        "{cpus} CPUs ({model}), Linux {kernel}, load average {busy} before, {}",
-        build()
-    )
+    format!("{cpus} CPUs ({model}), Linux {kernel}, load average {busy} before, {}", build())
 }
 
 fn build() -> &'static str {
-    if cfg!(debug_assertions) {
-        "DEBUG BUILD: figures mean nothing"
-    } else {
-        "release build"
-    }
+    if cfg!(debug_assertions) { "DEBUG BUILD: figures mean nothing" } else { "release build" }
 }
 
 #[cfg(test)]

@@ -43,13 +43,7 @@ struct Scenario {
 }
 
 const fn closed(name: &'static str, placement: Placement, connections: usize) -> Scenario {
-    Scenario {
-        name,
-        placement,
-        connections,
-        rate: None,
-        churn: false,
-    }
+    Scenario { name, placement, connections, rate: None, churn: false }
 }
 
 const SCENARIOS: &[Scenario] = &[
@@ -59,18 +53,9 @@ const SCENARIOS: &[Scenario] = &[
     closed("ack_free_c1", Placement::Free, 1),
     closed("ack_free_c50", Placement::Free, 50),
     closed("ack_free_c1000", Placement::Free, 1000),
-    Scenario {
-        rate: Some(2000.0),
-        ..closed("ack_paced_c1", Placement::Cross, 1)
-    },
-    Scenario {
-        rate: Some(2000.0),
-        ..closed("ack_paced_c100", Placement::Free, 100)
-    },
-    Scenario {
-        churn: true,
-        ..closed("churn_c32", Placement::Free, 32)
-    },
+    Scenario { rate: Some(2000.0), ..closed("ack_paced_c1", Placement::Cross, 1) },
+    Scenario { rate: Some(2000.0), ..closed("ack_paced_c100", Placement::Free, 100) },
+    Scenario { churn: true, ..closed("churn_c32", Placement::Free, 32) },
 ];
 
 impl Scenario {
@@ -87,12 +72,7 @@ impl Scenario {
         let is_pinned = self.placement == Placement::Cross;
         let addr = ([127, 0, 0, 1], 0).into();
         let workers = selection.workers;
-        let args = ServeArgs {
-            runtime,
-            addr,
-            workers,
-            cpu: is_pinned.then_some(0),
-        };
+        let args = ServeArgs { runtime, addr, workers, cpu: is_pinned.then_some(0) };
         let server = Server::start(&args, &[])?;
         let mut load = LoadArgs::to(server.addr);
         load.connections = self.connections;
@@ -115,33 +95,17 @@ pub(super) fn run_load(server: &Server, mut load: LoadArgs) -> io::Result<Metric
 
 pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()> {
     let runtimes = selection.choose(RuntimeName::ALL)?;
-    let scenarios = || {
-        SCENARIOS
-            .iter()
-            .filter(|scenario| selection.includes(scenario.name))
-    };
+    let scenarios = || SCENARIOS.iter().filter(|scenario| selection.includes(scenario.name));
     let mut cases = Vec::new();
     for scenario in scenarios() {
-        for runtime in runtimes
-            .iter()
-            .copied()
-            .filter(|runtime| scenario.suits(*runtime))
-        {
+        for runtime in runtimes.iter().copied().filter(|runtime| scenario.suits(*runtime)) {
             let measure = Box::new(move || scenario.measure(runtime, selection));
-            cases.push(Case {
-                workload: scenario.name.to_owned(),
-                runtime,
-                measure,
-            });
+            cases.push(Case { workload: scenario.name.to_owned(), runtime, measure });
         }
     }
     alternate(&cases, selection.processes, results);
     for scenario in scenarios() {
-        println!(
-            "### ACK: {}\n{}",
-            scenario.name,
-            by_runtime(results, scenario.name, COLUMNS)
-        );
+        println!("### ACK: {}\n{}", scenario.name, by_runtime(results, scenario.name, COLUMNS));
     }
     Ok(())
 }

@@ -95,9 +95,13 @@ impl Direction {
 #[cfg(all(test, not(windlass_loom)))]
 mod tests {
     use super::*;
+    use crate::time::timeout;
     use crate::{Builder, Scheduler};
     use futures_util::io::{AsyncReadExt, AsyncWriteExt};
     use net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    const LIMIT: Duration = Duration::from_secs(30);
 
     async fn pair() -> io::Result<(TcpStream, TcpStream)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -133,7 +137,7 @@ mod tests {
                 assert_eq!(proxy.await??, (3_000_000, 6), "{scheduler}");
                 io::Result::Ok(())
             };
-            runtime.block_on(check).expect("no error");
+            runtime.block_on(timeout(LIMIT, check)).expect("it does not hang").expect("no error");
         }
     }
 
@@ -151,6 +155,6 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             io::Result::Ok(())
         };
-        runtime.block_on(check).expect("no error");
+        runtime.block_on(timeout(LIMIT, check)).expect("it does not hang").expect("no error");
     }
 }

@@ -40,7 +40,11 @@ pub struct BlockedTask {
 impl fmt::Display for BlockedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.duration.as_millis();
-        write!(f, "runtime: worker {} has been stuck for {ms} ms in task {}", self.worker, self.id)?;
+        write!(
+            f,
+            "runtime: worker {} has been stuck for {ms} ms in task {}",
+            self.worker, self.id
+        )?;
         if let Some(name) = &self.name {
             write!(f, " ({name:?})")?;
         }

@@ -212,7 +212,10 @@ mod tests {
                     let mut child =
                         command.args(["-c", &format!("exit {code}")]).spawn().expect("sh starts");
                     child.process.exit = Some(Exit::of_any_child().expect("a listener"));
-                    crate::spawn(async move { child.wait().await })
+                    crate::spawn(async move {
+                        let limit = std::time::Duration::from_secs(30);
+                        crate::time::timeout(limit, child.wait()).await.expect("it does not hang")
+                    })
                 };
                 let waits: Vec<_> = (0..20).map(start).collect();
                 for (code, wait) in waits.into_iter().enumerate() {

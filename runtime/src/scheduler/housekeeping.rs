@@ -79,7 +79,8 @@ impl Worker {
         } else if !shared.advance_if_quiet(true, unpark) {
             add(&self.remote().metrics.parks, 1);
             let mut wakers = self.wakers.take();
-            let is_polling = self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
+            let is_polling =
+                self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
             unpark();
             shared.monitor.wake();
             self.turn_timers(&mut wakers);

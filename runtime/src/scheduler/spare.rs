@@ -89,9 +89,8 @@ impl Remote {
             // too late for one attempt.
             let is_current = || self.watch.read().as_ref() == Some(poll);
             let thread = self.thread.lock().clone()?;
-            let captured = (0..3).find_map(|_| {
-                is_current().then(|| crate::stack::capture(&thread.id)).flatten()
-            });
+            let captured = (0..3)
+                .find_map(|_| is_current().then(|| crate::stack::capture(&thread.id)).flatten());
             // If the poll is over by now, the stack may be that of another.
             captured.filter(|_| is_current()).map(|stack| stack.to_string())
         }

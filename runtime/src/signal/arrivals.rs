@@ -111,6 +111,8 @@ mod tests {
 
         let (arrivals, mut bell) = Arrivals::listen(libc::SIGUSR1).expect("it exists");
         bell.set_nonblocking(false).expect("it is a socket");
+        let limit = std::time::Duration::from_secs(30);
+        bell.set_read_timeout(Some(limit)).expect("it is a socket");
         for round in 1..=3 {
             let this = rustix::process::getpid();
             rustix::process::kill_process(this, rustix::process::Signal::USR1).expect("it runs");

@@ -58,7 +58,8 @@ pub(super) struct Vtable {
     /// Drops the output; the caller was the `JoinHandle` of a complete task.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// The slot of the join waker.
-    pub(super) join_waker: unsafe fn(NonNull<Header>) -> NonNull<UnsafeCell<Option<std::task::Waker>>>,
+    pub(super) join_waker:
+        unsafe fn(NonNull<Header>) -> NonNull<UnsafeCell<Option<std::task::Waker>>>,
     /// Frees the allocation; no reference is left.
     pub(super) free: unsafe fn(NonNull<Header>),
 }

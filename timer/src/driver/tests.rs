@@ -46,10 +46,7 @@ fn the_next_deadline_is_the_earliest_rounded_up() {
     };
     assert!(is_within_a_tick(now + 10 * MS));
     drop(early);
-    assert!(
-        is_within_a_tick(now + HOUR),
-        "a lone timer's deadline is exact on any level"
-    );
+    assert!(is_within_a_tick(now + HOUR), "a lone timer's deadline is exact on any level");
     drop(late);
     assert_eq!(driver.next_deadline(), None);
 }
@@ -61,13 +58,7 @@ fn only_a_foreign_timer_that_is_the_earliest_unparks() {
     let unpark = Box::new(move || {
         hook.fetch_add(1, Ordering::Relaxed);
     });
-    let driver = Driver::new(
-        &Clock::new(),
-        Hooks {
-            unpark,
-            ..Hooks::none()
-        },
-    );
+    let driver = Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() });
     let now = driver.clock().now();
     let mut sleeps = Vec::new();
     {
@@ -81,11 +72,7 @@ fn only_a_foreign_timer_that_is_the_earliest_unparks() {
     }
     drop(sleeps);
     sleeps = vec![armed(now + 9 * HOUR, Waker::noop())];
-    assert_eq!(
-        unparks.load(Ordering::Relaxed),
-        3,
-        "the first of an empty driver"
-    );
+    assert_eq!(unparks.load(Ordering::Relaxed), 3, "the first of an empty driver");
     drop(sleeps);
 }
 
@@ -109,11 +96,7 @@ fn any_thread_can_turn_a_driver_and_time_does_not_turn_back() {
     let mut wakers = Vec::new();
     assert_eq!(driver.turn(now, &mut wakers), 0);
     late.reset(now + HOUR);
-    assert_eq!(
-        driver.turn(now + 2 * HOUR, &mut wakers),
-        1,
-        "due since the rescuer's turn"
-    );
+    assert_eq!(driver.turn(now + 2 * HOUR, &mut wakers), 1, "due since the rescuer's turn");
 }
 
 #[test]
@@ -131,10 +114,7 @@ fn close_wakes_everybody_and_refuses_more() {
     assert!(driver.handle().arm(now + HOUR, waker, true).is_err());
     sleeps.truncate(1);
     sleeps[0].reset(now);
-    assert!(
-        poll_once(&mut sleeps[0], Waker::noop()).is_ready(),
-        "what is over needs no driver"
-    );
+    assert!(poll_once(&mut sleeps[0], Waker::noop()).is_ready(), "what is over needs no driver");
 }
 
 struct Unpark(Thread);
@@ -202,13 +182,7 @@ fn a_storm_of_sleeps_from_many_threads_loses_none() {
                 owner.unpark();
             }
         });
-        let driver = Driver::new(
-            &Clock::new(),
-            Hooks {
-                unpark,
-                ..Hooks::none()
-            },
-        );
+        let driver = Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() });
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             let owning = scope.spawn(|| own(&driver, &owner, &is_over));
@@ -224,7 +198,5 @@ fn a_storm_of_sleeps_from_many_threads_loses_none() {
         assert_eq!(driver.next_deadline(), None, "nothing is left behind");
         done.send(()).expect("the test waits for it");
     });
-    is_done
-        .recv_timeout(Duration::from_secs(20))
-        .expect("no wake-up is lost, no sleep is early");
+    is_done.recv_timeout(Duration::from_secs(20)).expect("no wake-up is lost, no sleep is early");
 }

@@ -19,15 +19,7 @@ fn a_sleep_is_small_and_goes_anywhere() {
 
 #[test]
 fn a_sleep_ends_at_its_deadline_to_the_nanosecond() {
-    for nanos in [
-        1,
-        65_535,
-        65_536,
-        65_537,
-        1_000_000,
-        u64::from(u32::MAX),
-        1 << 53,
-    ] {
+    for nanos in [1, 65_535, 65_536, 65_537, 1_000_000, u64::from(u32::MAX), 1 << 53] {
         let paused = Paused::new();
         let duration = Duration::from_nanos(nanos);
         paused.block_on(sleep(duration));
@@ -47,10 +39,7 @@ fn an_elapsed_sleep_is_ready_and_leaves_the_wheel_alone() {
     paused.clock.advance(MS);
     assert!(sleep.is_elapsed());
     assert!(poll_once(&mut sleep, Waker::noop()).is_ready());
-    assert!(
-        poll_once(&mut sleep, Waker::noop()).is_ready(),
-        "and it stays ready"
-    );
+    assert!(poll_once(&mut sleep, Waker::noop()).is_ready(), "and it stays ready");
     assert_eq!(paused.driver.next_deadline(), None);
 }
 
@@ -91,11 +80,7 @@ fn the_waker_of_the_last_poll_is_woken() {
     assert!(poll_once(&mut sleep, &last).is_pending());
     paused.clock.advance(MS);
     assert_eq!((first_count.get(), last_count.get()), (0, 1));
-    assert_eq!(
-        Arc::strong_count(&first_count),
-        2,
-        "the first waker was let go"
-    );
+    assert_eq!(Arc::strong_count(&first_count), 2, "the first waker was let go");
 }
 
 #[test]
@@ -105,9 +90,7 @@ fn dropping_a_sleep_disarms_it_from_any_thread() {
     let mut sleep = sleep(MS);
     assert!(poll_once(&mut sleep, &waker).is_pending());
     assert!(paused.driver.next_deadline().is_some());
-    std::thread::spawn(move || drop(sleep))
-        .join()
-        .expect("dropping does not panic");
+    std::thread::spawn(move || drop(sleep)).join().expect("dropping does not panic");
     assert_eq!(paused.driver.next_deadline(), None);
     paused.clock.advance(MS);
     assert_eq!(count.get(), 0);
@@ -137,11 +120,7 @@ fn a_sleep_can_be_reset_before_its_first_poll_and_after_its_end() {
     let paused = Paused::new();
     let mut sleep = sleep(MS);
     sleep.reset(paused.start + 3 * MS);
-    assert_eq!(
-        paused.driver.next_deadline(),
-        None,
-        "it waits for its first poll"
-    );
+    assert_eq!(paused.driver.next_deadline(), None, "it waits for its first poll");
     paused.block_on(&mut sleep);
     assert_eq!(paused.elapsed(), 3 * MS);
     sleep.reset(paused.start + 7 * MS);
@@ -168,16 +147,7 @@ fn unpark_counting_driver() -> (Driver, Arc<AtomicUsize>) {
     let unpark = Box::new(move || {
         hook.fetch_add(1, Ordering::Relaxed);
     });
-    (
-        Driver::new(
-            &Clock::new(),
-            Hooks {
-                unpark,
-                ..Hooks::none()
-            },
-        ),
-        count,
-    )
+    (Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() }), count)
 }
 
 #[test]
@@ -189,30 +159,14 @@ fn a_reset_to_earlier_from_another_thread_unparks_the_owner() {
         let _guard = driver.handle().enter_as_owner();
         assert!(poll_once(&mut sleep, Waker::noop()).is_pending());
     }
-    assert_eq!(
-        unparks.load(Ordering::Relaxed),
-        0,
-        "the owner looks before it parks"
-    );
+    assert_eq!(unparks.load(Ordering::Relaxed), 0, "the owner looks before it parks");
     sleep.reset(now + 7200 * 1000 * MS);
-    assert_eq!(
-        unparks.load(Ordering::Relaxed),
-        0,
-        "later is no reason to wake it"
-    );
+    assert_eq!(unparks.load(Ordering::Relaxed), 0, "later is no reason to wake it");
     sleep.reset(now);
     assert_eq!(unparks.load(Ordering::Relaxed), 1);
-    assert!(
-        driver
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now + MS)
-    );
+    assert!(driver.next_deadline().is_some_and(|deadline| deadline <= now + MS));
     let mut wakers = Vec::new();
-    assert_eq!(
-        driver.turn(now + MS, &mut wakers),
-        1,
-        "a reset to the past fires"
-    );
+    assert_eq!(driver.turn(now + MS, &mut wakers), 1, "a reset to the past fires");
 }
 
 #[test]
@@ -229,11 +183,7 @@ fn reset_moves_a_sleep_to_the_driver_of_the_thread() {
     {
         let _guard = new.handle().enter();
         assert!(poll_once(&mut sleep, &waker).is_pending());
-        assert_eq!(
-            new.next_deadline(),
-            None,
-            "a poll elsewhere does not move it"
-        );
+        assert_eq!(new.next_deadline(), None, "a poll elsewhere does not move it");
         sleep.reset(deadline);
         assert_eq!(unparks.load(Ordering::Relaxed), 1);
     }
@@ -320,10 +270,7 @@ fn wakers_are_dropped_without_the_lock() {
         let _guard = driver.handle().enter_as_owner();
         let mut sleep = sleep(MS * 1000);
         assert!(poll_once(&mut sleep, &waker()).is_pending());
-        assert!(
-            poll_once(&mut sleep, &waker()).is_pending(),
-            "this drops the first waker"
-        );
+        assert!(poll_once(&mut sleep, &waker()).is_pending(), "this drops the first waker");
         drop(sleep);
         done.send(()).expect("the test waits for it");
     });

@@ -18,11 +18,7 @@ fn distance(random: &mut Random) -> u64 {
         _ => YEAR * random.below(584),
     };
     let shift = [0, 1, TICK, TICK - 1, TICK + 1][random.below(5) as usize];
-    if random.below(2) == 0 {
-        edge.saturating_add(shift)
-    } else {
-        edge.saturating_sub(shift)
-    }
+    if random.below(2) == 0 { edge.saturating_add(shift) } else { edge.saturating_sub(shift) }
 }
 
 /// The same by a sorted map: what fires when, and in which order.
@@ -38,8 +34,7 @@ impl Naive {
     fn insert(&mut self, deadline: u64, payload: u64) {
         let tick = tick_of(deadline).max(self.elapsed);
         self.inserts += 1;
-        self.timers
-            .insert((tick, self.inserts), (deadline, payload));
+        self.timers.insert((tick, self.inserts), (deadline, payload));
     }
 
     fn remove(&mut self, payload: u64) -> bool {
@@ -63,27 +58,16 @@ impl Naive {
 
 fn check_next(wheel: &Wheel<u64>, naive: &Naive, message: &str) {
     let Some((&(tick, _), _)) = naive.timers.first_key_value() else {
-        assert_eq!(
-            (wheel.next(), wheel.next_exact()),
-            (None, None),
-            "{message}"
-        );
+        assert_eq!((wheel.next(), wheel.next_exact()), (None, None), "{message}");
         assert!(wheel.is_empty(), "{message}");
         return;
     };
     let next = wheel.next().expect("something is armed");
-    assert!(
-        next <= tick << TICK_BITS && next >= naive.elapsed << TICK_BITS,
-        "{message}"
-    );
+    assert!(next <= tick << TICK_BITS && next >= naive.elapsed << TICK_BITS, "{message}");
     if tick ^ naive.elapsed < SLOTS as u64 || naive.timers.len() <= SEARCHED {
         assert_eq!(next, tick << TICK_BITS, "{message}");
     }
-    let earliest = naive
-        .timers
-        .values()
-        .map(|&(deadline, _)| deadline.min(LAST))
-        .min();
+    let earliest = naive.timers.values().map(|&(deadline, _)| deadline.min(LAST)).min();
     assert_eq!(wheel.next_exact(), earliest, "{message}");
 }
 
@@ -122,17 +106,11 @@ fn the_wheel_does_what_a_sorted_map_does() {
                     let jump = match random.below(8) {
                         0 => distance(&mut random) % (2 * YEAR),
                         1 => wheel.next().map_or(0, |next| next.saturating_sub(now)),
-                        2 => wheel
-                            .next_exact()
-                            .map_or(0, |next| next.saturating_sub(now)),
+                        2 => wheel.next_exact().map_or(0, |next| next.saturating_sub(now)),
                         _ => random.below(100 * TICK),
                     };
                     now = now.saturating_add(jump).min(LAST);
-                    let backwards = if random.below(4) == 0 {
-                        distance(&mut random)
-                    } else {
-                        0
-                    };
+                    let backwards = if random.below(4) == 0 { distance(&mut random) } else { 0 };
                     let seen = now.saturating_sub(backwards);
                     let exact = random.below(2) == 0;
                     let mut fired = Vec::new();
@@ -191,33 +169,13 @@ fn a_jump_of_centuries_fires_a_timer_on_every_level_in_order() {
 
 #[test]
 fn a_timer_never_fires_before_its_deadline() {
-    for deadline in [
-        1,
-        TICK - 1,
-        TICK,
-        TICK + 1,
-        64 * TICK - 1,
-        64 * TICK,
-        64 * TICK + 1,
-    ] {
+    for deadline in [1, TICK - 1, TICK, TICK + 1, 64 * TICK - 1, 64 * TICK, 64 * TICK + 1] {
         let mut wheel = Wheel::new();
         wheel.insert(deadline, ());
         assert_eq!(wheel.advance(deadline - 1, drop), 0, "deadline {deadline}");
-        assert_eq!(
-            wheel.advance(round_up(deadline), drop),
-            1,
-            "deadline {deadline}"
-        );
+        assert_eq!(wheel.advance(round_up(deadline), drop), 1, "deadline {deadline}");
         wheel.insert(deadline + 10 * TICK, ());
-        assert_eq!(
-            wheel.advance_exact(deadline + 10 * TICK - 1, drop),
-            0,
-            "{deadline}"
-        );
-        assert_eq!(
-            wheel.advance_exact(deadline + 10 * TICK, drop),
-            1,
-            "{deadline}"
-        );
+        assert_eq!(wheel.advance_exact(deadline + 10 * TICK - 1, drop), 0, "{deadline}");
+        assert_eq!(wheel.advance_exact(deadline + 10 * TICK, drop), 1, "{deadline}");
     }
 }

@@ -18,10 +18,7 @@ impl Alarm {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
         registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Alarm {
-            fd,
-            armed_for: None,
-        })
+        Ok(Alarm { fd, armed_for: None })
     }
 
     /// Wakes at `deadline`, at once if that is past. Arming for the same moment again is free.
@@ -36,14 +33,8 @@ impl Alarm {
             // All zero would disarm it.
             tv_nsec: left.subsec_nanos().max(1).into(),
         };
-        let none = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let spec = Itimerspec {
-            it_interval: none,
-            it_value: value,
-        };
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let spec = Itimerspec { it_interval: none, it_value: value };
         rustix::time::timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
     }

@@ -22,12 +22,8 @@ impl Slot {
     fn open(args: &LoadArgs, poll: &Poll, token: Token) -> io::Result<Slot> {
         let now = Instant::now();
         let mut stream = TcpStream::connect(args.addr)?;
-        poll.registry()
-            .register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Slot {
-            client: Client::over(stream, "ping"),
-            connecting_since: Some(now),
-        })
+        poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Slot { client: Client::over(stream, "ping"), connecting_since: Some(now) })
     }
 }
 
@@ -39,9 +35,7 @@ pub(super) fn run(args: &LoadArgs) -> io::Result<Metrics> {
     let begin = Instant::now() + args.warm_up();
     let end = begin + args.duration();
     let open = |index| Slot::open(args, &poll, Token(index));
-    let mut slots = (0..args.connections)
-        .map(open)
-        .collect::<io::Result<Vec<Slot>>>()?;
+    let mut slots = (0..args.connections).map(open).collect::<io::Result<Vec<Slot>>>()?;
     loop {
         let now = Instant::now();
         if now >= end {

@@ -60,9 +60,7 @@ impl Client {
 
     /// When each request without an answer was due.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = Instant> {
-        self.in_flight
-            .into_iter()
-            .chain(self.waiting.iter().copied())
+        self.in_flight.into_iter().chain(self.waiting.iter().copied())
     }
 
     /// Sends the request that was due at `due`, or puts it in line.
@@ -102,10 +100,7 @@ impl Client {
         }
         let number = parse(&self.answer)?;
         self.answer.clear();
-        let due = self
-            .in_flight
-            .take()
-            .ok_or_else(|| io::Error::other("an answer too many"))?;
+        let due = self.in_flight.take().ok_or_else(|| io::Error::other("an answer too many"))?;
         if let Some(next) = self.waiting.pop_front() {
             self.send(next)?;
         }
@@ -119,12 +114,8 @@ fn parse(answer: &[u8]) -> io::Result<Option<u64>> {
         return Ok(None);
     }
     let text = String::from_utf8_lossy(answer);
-    let number = text
-        .strip_prefix("late ")
-        .and_then(|number| number.trim_end().parse().ok());
-    number
-        .map(Some)
-        .ok_or_else(|| io::Error::other(format!("an answer that is none: {text:?}")))
+    let number = text.strip_prefix("late ").and_then(|number| number.trim_end().parse().ok());
+    number.map(Some).ok_or_else(|| io::Error::other(format!("an answer that is none: {text:?}")))
 }
 
 #[cfg(test)]

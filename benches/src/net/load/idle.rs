@@ -13,9 +13,7 @@ use std::time::Instant;
 /// A few connections go ahead, so that what the server needs only once is in the first figure.
 pub(super) fn run(args: &LoadArgs) -> io::Result<Metrics> {
     const AHEAD: usize = 16;
-    let pid = args
-        .server_pid
-        .ok_or_else(|| io::Error::other("--idle needs --server-pid"))?;
+    let pid = args.server_pid.ok_or_else(|| io::Error::other("--idle needs --server-pid"))?;
     let pid = pid.to_string();
     let mut poll = Poll::new()?;
     let ahead = converse(args, &mut poll, AHEAD)?;
@@ -25,10 +23,7 @@ pub(super) fn run(args: &LoadArgs) -> io::Result<Metrics> {
     let bytes = resident_bytes(&pid)?.saturating_sub(before);
     drop((ahead, rest));
     Ok(Metrics::from([
-        (
-            "rss_bytes_per_connection".to_owned(),
-            bytes as f64 / args.connections as f64,
-        ),
+        ("rss_bytes_per_connection".to_owned(), bytes as f64 / args.connections as f64),
         ("connections".to_owned(), args.connections as f64),
     ]))
 }

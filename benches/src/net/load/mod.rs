@@ -97,21 +97,11 @@ impl LoadArgs {
             format!("--probes={}", self.probes),
         ];
         arguments.extend(self.rate.map(|rate| format!("--rate={rate}")));
-        arguments.extend(
-            self.requests
-                .map(|requests| format!("--requests={requests}")),
-        );
+        arguments.extend(self.requests.map(|requests| format!("--requests={requests}")));
         arguments.extend(self.churn.then(|| "--churn".to_owned()));
         arguments.extend(self.idle.then(|| "--idle".to_owned()));
-        arguments.extend(
-            self.disturb
-                .as_ref()
-                .map(|command| format!("--disturb={command}")),
-        );
-        arguments.extend(
-            self.disturb_every_ms
-                .map(|ms| format!("--disturb-every-ms={ms}")),
-        );
+        arguments.extend(self.disturb.as_ref().map(|command| format!("--disturb={command}")));
+        arguments.extend(self.disturb_every_ms.map(|ms| format!("--disturb-every-ms={ms}")));
         arguments.extend(self.server_pid.map(|pid| format!("--server-pid={pid}")));
         arguments.extend(self.cpu.map(|cpu| format!("--cpu={cpu}")));
         arguments

@@ -99,13 +99,8 @@ impl Recorder {
         };
         let micros = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1e3;
         let total = self.latencies.len().max(1) as f64;
-        let late = self
-            .latencies
-            .count_between(2_000_001, LONGEST.as_nanos() as u64) as f64;
-        put(
-            "ops_per_s",
-            window.answers as f64 / window.elapsed.as_secs_f64(),
-        );
+        let late = self.latencies.count_between(2_000_001, LONGEST.as_nanos() as u64) as f64;
+        put("ops_per_s", window.answers as f64 / window.elapsed.as_secs_f64());
         put("requests", self.latencies.len() as f64);
         put("unanswered", self.unanswered as f64);
         put("p50_us", micros(0.5));
@@ -117,30 +112,15 @@ impl Recorder {
             const TICK_NS: f64 = 1e7;
             let (answers, usage) = (window.answers.max(1) as f64, &window.usage);
             put("server_cpu_ns", usage.cpu_ns as f64 / answers);
-            put(
-                "server_user_ns",
-                usage.user_ticks as f64 * TICK_NS / answers,
-            );
-            put(
-                "server_kernel_ns",
-                usage.kernel_ticks as f64 * TICK_NS / answers,
-            );
+            put("server_user_ns", usage.user_ticks as f64 * TICK_NS / answers);
+            put("server_kernel_ns", usage.kernel_ticks as f64 * TICK_NS / answers);
             put("ctxsw", usage.voluntary_switches as f64 / answers);
             put("preempted", usage.involuntary_switches as f64 / answers);
         }
         if !self.late_us.is_empty() {
-            put(
-                "sleep_late_p50_us",
-                self.late_us.value_at_quantile(0.5) as f64,
-            );
-            put(
-                "sleep_late_p90_us",
-                self.late_us.value_at_quantile(0.9) as f64,
-            );
-            put(
-                "sleep_late_p99_us",
-                self.late_us.value_at_quantile(0.99) as f64,
-            );
+            put("sleep_late_p50_us", self.late_us.value_at_quantile(0.5) as f64);
+            put("sleep_late_p90_us", self.late_us.value_at_quantile(0.9) as f64);
+            put("sleep_late_p99_us", self.late_us.value_at_quantile(0.99) as f64);
             put("sleep_late_max_us", self.late_us.max() as f64);
         }
         metrics

@@ -36,9 +36,7 @@ pub(super) fn run(args: &LoadArgs) -> io::Result<Metrics> {
     let mut alarm = Alarm::new(poll.registry(), ALARM)?;
     let mut load = Load::connect(args, &poll)?;
     if args.rate.is_none() {
-        load.clients[..args.connections]
-            .iter_mut()
-            .try_for_each(|c| c.send(Instant::now()))?;
+        load.clients[..args.connections].iter_mut().try_for_each(|c| c.send(Instant::now()))?;
     }
     for probe in &mut load.clients[args.connections + load.args.disturbers()..] {
         probe.send(Instant::now())?;
@@ -60,11 +58,7 @@ pub(super) fn run(args: &LoadArgs) -> io::Result<Metrics> {
 
 impl LoadArgs {
     fn disturbers(&self) -> usize {
-        if self.disturb.is_some() {
-            self.disturbers
-        } else {
-            0
-        }
+        if self.disturb.is_some() { self.disturbers } else { 0 }
     }
 }
 
@@ -103,10 +97,7 @@ impl<'a> Load<'a> {
         if now >= self.begin && !self.recorder.has_begun() {
             self.recorder.begin()?;
         }
-        let is_enough = self
-            .args
-            .requests
-            .is_some_and(|requests| self.answers >= requests);
+        let is_enough = self.args.requests.is_some_and(|requests| self.answers >= requests);
         if self.window.is_none() && (now >= self.end || is_enough) && self.recorder.has_begun() {
             self.window = Some(self.recorder.end()?);
         }
@@ -119,11 +110,7 @@ impl<'a> Load<'a> {
         }
         self.send_due(now)?;
         self.disturb_due(now)?;
-        let phase = if self.recorder.has_begun() {
-            self.end
-        } else {
-            self.begin
-        };
+        let phase = if self.recorder.has_begun() { self.end } else { self.begin };
         let deadlines = [Some(phase), self.next_send, self.next_disturbance];
         Ok(deadlines.into_iter().flatten().min())
     }
@@ -157,11 +144,7 @@ impl<'a> Load<'a> {
                 client.send(now)?;
             }
         }
-        let every = self
-            .args
-            .disturb_every_ms
-            .filter(|ms| *ms > 0)
-            .map(Duration::from_millis);
+        let every = self.args.disturb_every_ms.filter(|ms| *ms > 0).map(Duration::from_millis);
         self.disturbances += 1;
         let part = f64::from(self.disturbances) * 0.618_034 % 1.0;
         let late = Duration::from_secs_f64(part / 1000.0);
@@ -182,10 +165,7 @@ impl<'a> Load<'a> {
         let sends_again = if index < self.args.connections {
             self.recorder.answered(answered.due, now);
             self.answers += 1;
-            let is_enough = self
-                .args
-                .requests
-                .is_some_and(|requests| self.answers >= requests);
+            let is_enough = self.args.requests.is_some_and(|requests| self.answers >= requests);
             self.args.rate.is_none() && !is_enough
         } else if index < probes {
             self.args.disturb_every_ms == Some(0)
@@ -207,9 +187,7 @@ impl<'a> Load<'a> {
                 }
             }
         }
-        let window = self
-            .window
-            .expect("the loop ends when the window is closed");
+        let window = self.window.expect("the loop ends when the window is closed");
         Ok(self.recorder.metrics(&window))
     }
 }

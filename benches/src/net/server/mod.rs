@@ -89,11 +89,7 @@ mod tests {
             let mut load = LoadArgs::to(addr);
             (load.connections, load.requests, load.warm_up) = (5, Some(500), 0.0);
             load.disturb = Some("compute 1".to_owned());
-            load.probes = if runtime == RuntimeName::RawEpoll {
-                0
-            } else {
-                1
-            };
+            load.probes = if runtime == RuntimeName::RawEpoll { 0 } else { 1 };
             let (sender, receiver) = mpsc::channel();
             thread::spawn(move || sender.send(load::run(&load)));
             let metrics = receiver.recv_timeout(Duration::from_secs(30));

@@ -13,8 +13,7 @@ pub(super) fn serve(listener: std::net::TcpListener) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut listener = TcpListener::from_std(listener);
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut streams = Vec::new();
     let mut free = Vec::new();
     loop {
@@ -53,8 +52,7 @@ fn accept(
             streams.push(None);
             streams.len() - 1
         });
-        poll.registry()
-            .register(&mut stream, Token(index), Interest::READABLE)?;
+        poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
         streams[index] = Some(stream);
     }
 }

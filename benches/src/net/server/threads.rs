@@ -10,9 +10,7 @@ pub(super) fn serve(listener: &TcpListener) -> io::Result<()> {
     listener.set_nonblocking(false)?;
     loop {
         let (stream, _peer) = listener.accept()?;
-        thread::Builder::new()
-            .stack_size(64 * 1024)
-            .spawn(|| answer(stream))?;
+        thread::Builder::new().stack_size(64 * 1024).spawn(|| answer(stream))?;
     }
 }
 
