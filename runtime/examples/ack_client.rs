@@ -45,11 +45,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> io::Result<()> {
-    let Arguments {
-        addr,
-        connections,
-        messages,
-    } = arguments;
+    let Arguments { addr, connections, messages } = arguments;
     let began = Instant::now();
     let streams: Vec<TcpStream> = stream::iter(0..*connections)
         .map(|_| TcpStream::connect(addr.as_str()))
@@ -59,18 +55,12 @@ async fn run(arguments: &Arguments) -> io::Result<()> {
         .map_err(|error| {
             io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
         })?;
-    println!(
-        "{} connections open after {:.2?}",
-        streams.len(),
-        began.elapsed()
-    );
+    println!("{} connections open after {:.2?}", streams.len(), began.elapsed());
 
     let began = Instant::now();
     let messages = *messages;
-    let exchanges: Vec<_> = streams
-        .into_iter()
-        .map(|stream| runtime::spawn(exchange(stream, messages)))
-        .collect();
+    let exchanges: Vec<_> =
+        streams.into_iter().map(|stream| runtime::spawn(exchange(stream, messages))).collect();
     let mut latencies = Vec::with_capacity(connections * messages);
     for exchange in exchanges {
         latencies.append(&mut exchange.await??);
@@ -100,9 +90,7 @@ async fn exchange(mut stream: TcpStream, messages: usize) -> io::Result<Vec<Dura
     stream.shutdown(Shutdown::Write)?;
     match stream.read(&mut [0; 1]).await? {
         0 => Ok(latencies),
-        _ => Err(io::Error::other(
-            "the server sent more than one answer per message",
-        )),
+        _ => Err(io::Error::other("the server sent more than one answer per message")),
     }
 }
 
@@ -127,11 +115,5 @@ fn report(mut latencies: Vec<Duration>, took: Duration) {
 fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Refused only where the limit cannot be changed at all; then it stays.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    );
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

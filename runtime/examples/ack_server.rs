@@ -71,9 +71,7 @@ async fn serve(arguments: &Arguments, workers: usize) -> io::Result<()> {
     })?;
     let (addr, scheduler) = (listener.local_addr()?, arguments.scheduler);
     let plural = if workers == 1 { "" } else { "s" };
-    say(format_args!(
-        "listening on {addr}, scheduler {scheduler}, {workers} worker{plural}"
-    ));
+    say(format_args!("listening on {addr}, scheduler {scheduler}, {workers} worker{plural}"));
 
     // Nothing is ever sent over these two: that they are closed is the message.
     let (stop, stopped) = async_channel::bounded::<()>(1);
@@ -168,11 +166,5 @@ fn say(line: fmt::Arguments<'_>) {
 fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Refused only where the limit cannot be changed at all; then it stays.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    );
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::num::NonZero;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -27,8 +28,8 @@ struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: String,
     /// How many workers, beside the boss.
-    #[arg(long, default_value_t = 2)]
-    workers: usize,
+    #[arg(long, default_value = "2")]
+    workers: NonZero<usize>,
 }
 
 /// A connection on its way from the boss to a worker. It belongs to no runtime meanwhile.
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> io::Result<()> {
     let mut workers = Vec::new();
     let mut threads = Vec::new();
-    for number in 0..arguments.workers {
+    for number in 0..arguments.workers.get() {
         let (worker, connections) = async_channel::unbounded();
         workers.push(worker);
         let thread = thread::Builder::new().name(format!("worker-{number}"));
@@ -68,7 +69,8 @@ async fn accept(arguments: &Arguments, workers: Vec<Sender<Connection>>) -> io::
     let addr = listener.local_addr()?;
     println!("listening on {addr}, {} workers", workers.len());
     let mut ctrl_c = pin!(ctrl_c());
-    for worker in workers.iter().cycle() {
+    let mut turns = workers.iter().cycle();
+    loop {
         let accepted = match select(pin!(listener.accept()), ctrl_c.as_mut()).await {
             Either::Left((accepted, _)) => accepted,
             Either::Right((pressed, _)) => return pressed,
@@ -76,9 +78,9 @@ async fn accept(arguments: &Arguments, workers: Vec<Sender<Connection>>) -> io::
         let (stream, _addr) = accepted?;
         // A socket belongs to the runtime that it was made in; this takes it out of the boss's.
         let connection = stream.into_std()?;
+        let worker = turns.next().expect("there is a worker, and turns have no end");
         worker.try_send(connection).map_err(io::Error::other)?;
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "there must be a worker"))
 }
 
 /// A worker: serves the connections that it is sent, until no more can come.

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::hash::Hasher;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,9 +75,9 @@ impl Way {
     async fn compute(self, numbers: usize) -> io::Result<u64> {
         match self {
             Way::Idle | Way::Nothing => Ok(work(numbers, <[u64]>::sort_unstable)),
-            Way::BlockInPlace => Ok(runtime::task::block_in_place(|| {
-                work(numbers, <[u64]>::sort_unstable)
-            })),
+            Way::BlockInPlace => {
+                Ok(runtime::task::block_in_place(|| work(numbers, <[u64]>::sort_unstable)))
+            }
             Way::SpawnBlocking => {
                 let work = runtime::spawn_blocking(move || work(numbers, <[u64]>::sort_unstable));
                 Ok(work.await?)
@@ -204,21 +205,10 @@ fn measure(
     thread::scope(|scope| {
         let load = scope.spawn(move || {
             clients.block_on(async move {
-                let until = Instant::now() + seconds;
-                let small = (0..small).map(|number| runtime::spawn(ask_small(addr, number, until)));
-                let big = (0..big).map(|_| runtime::spawn(ask_big(addr, until, expected)));
-                let (small, big): (Vec<_>, Vec<_>) = (small.collect(), big.collect());
-                let mut latencies = Vec::new();
-                for client in small {
-                    latencies.append(&mut client.await??);
-                }
-                let mut answered = 0;
-                for client in big {
-                    answered += client.await??;
-                }
+                let outcome = ask_all(addr, small, big, seconds, expected).await;
                 // The server below waits for this connection, and stops.
                 TcpStream::connect(addr).await?.write_all(b"stop").await?;
-                io::Result::Ok((latencies, answered))
+                outcome
             })
         });
         server.block_on(serve(listener, way, numbers))?;
@@ -226,6 +216,30 @@ fn measure(
         let big_per_second = answered as f64 / seconds.as_secs_f64();
         Ok(Outcome { latencies, big_per_second, stalls: stalls.load(Ordering::Relaxed) })
     })
+}
+
+/// Runs all clients to their end; returns how long the small requests took, and how many big ones
+/// were answered.
+async fn ask_all(
+    addr: SocketAddr,
+    small: usize,
+    big: usize,
+    seconds: Duration,
+    expected: u64,
+) -> io::Result<(Vec<Duration>, u64)> {
+    let until = Instant::now() + seconds;
+    let small = (0..small).map(|number| runtime::spawn(ask_small(addr, number, until)));
+    let big = (0..big).map(|_| runtime::spawn(ask_big(addr, until, expected)));
+    let (small, big): (Vec<_>, Vec<_>) = (small.collect(), big.collect());
+    let mut latencies = Vec::new();
+    for client in small {
+        latencies.append(&mut client.await??);
+    }
+    let mut answered = 0;
+    for client in big {
+        answered += client.await??;
+    }
+    Ok((latencies, answered))
 }
 
 /// Accepts connections until one says that it is over.
@@ -269,11 +283,7 @@ async fn answer(mut stream: TcpStream, way: Way, numbers: usize) -> io::Result<b
 
 /// Sends a small request every 5 ms, and returns how long each answer took, counted from when the
 /// request was due: a late answer delays the next request, and that counts as its delay too.
-async fn ask_small(
-    addr: std::net::SocketAddr,
-    number: usize,
-    until: Instant,
-) -> io::Result<Vec<Duration>> {
+async fn ask_small(addr: SocketAddr, number: usize, until: Instant) -> io::Result<Vec<Duration>> {
     const PERIOD: Duration = Duration::from_millis(5);
     let mut stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
@@ -293,18 +303,20 @@ async fn ask_small(
     }
 }
 
-/// Sends a big request whenever the last one is answered; returns how many were.
-async fn ask_big(addr: std::net::SocketAddr, until: Instant, expected: u64) -> io::Result<u64> {
+/// Sends a big request whenever the last one is answered; returns how many were in time.
+async fn ask_big(addr: SocketAddr, until: Instant, expected: u64) -> io::Result<u64> {
     let mut stream = TcpStream::connect(addr).await?;
     let mut answered = 0;
-    while Instant::now() < until {
+    loop {
         let mut answer = [0; 8];
         stream.write_all(b"huge").await?;
         stream.read_exact(&mut answer).await?;
         if u64::from_le_bytes(answer) != expected {
             return Err(io::Error::other("a big request was answered wrongly"));
         }
+        if Instant::now() >= until {
+            return Ok(answered);
+        }
         answered += 1;
     }
-    Ok(answered)
 }

@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -27,8 +28,8 @@ struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
     /// How many threads, each with a listener.
-    #[arg(long, default_value_t = 2)]
-    workers: usize,
+    #[arg(long, default_value = "2")]
+    workers: NonZero<usize>,
 }
 
 fn main() -> ExitCode {
@@ -45,7 +46,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     // All listen before the first client is told where, so that each gets its share.
     let mut workers: Vec<(Runtime, TcpListener)> = Vec::new();
     let mut addr = arguments.addr;
-    for _ in 0..arguments.workers {
+    for _ in 0..arguments.workers.get() {
         let runtime = Builder::new().scheduler(Scheduler::SingleThreaded).build()?;
         let listener = listen(&runtime, addr)?;
         // The others share the port that the system chose for the first.

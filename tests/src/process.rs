@@ -64,6 +64,18 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{test}: {line}");
 }
 
+/// The servers that run, for [`kill_servers`].
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Kills all servers, because this process is about to be aborted: they would live on, and whoever
+/// reads our output would wait for theirs.
+pub(crate) fn kill_servers() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for &server in running.iter() {
+        let _ = kill_process(server, Signal::KILL);
+    }
+}
+
 /// A server in a process of its own, which is killed in the end.
 #[derive(Debug)]
 pub struct Server {
@@ -83,6 +95,8 @@ impl Server {
     pub fn start(mut command: Command) -> Server {
         let mut process =
             command.stdout(Stdio::piped()).spawn().expect("the server's program can be started");
+        let id = Pid::from_child(&process);
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         let mut output = BufReader::new(process.stdout.take().expect("it is piped"));
         let mut greeting = String::new();
         output.read_line(&mut greeting).expect("the server prints text");
@@ -196,6 +210,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Once it has been waited for, its number may become another process's.
+        let id = Pid::from_child(&self.process);
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|&running| running != id);
+        drop(running);
         // After `wait` there is nobody left to kill.
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -7,8 +7,8 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
 use runtime::Scheduler;
+use rustix::process::{Pid, Signal, kill_process};
 
 const NAME: &str = "WINDLASS_SCENE";
 const MODE: &str = "WINDLASS_MODE";

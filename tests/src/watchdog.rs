@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 use std::panic::Location;
-use std::process;
+use std::process::abort;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
+
+use crate::process::kill_servers;
 
 /// Far above what any test takes on a loaded machine: a limit for hangs, not for slowness.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,7 +35,8 @@ pub fn watch() -> Watchdog {
                 io::stderr(),
                 "watchdog: the test `{test}` at {caller} hangs: it has run for {LIMIT:?}"
             );
-            process::abort();
+            kill_servers();
+            abort();
         }
     });
     Watchdog { _alive: alive }

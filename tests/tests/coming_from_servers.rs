@@ -98,8 +98,15 @@ fn select_in_c_does_not_survive_fd_setsize() {
     let addr = server.addr();
     // Refused from the moment when it is gone.
     let clients: Vec<TcpStream> = (0..MANY).map_while(|_| TcpStream::connect(addr).ok()).collect();
+    let mut last = clients.last().expect("the first are below the limit");
+    let answered = last.write_all(b"hello\n").and_then(|()| last.read_exact(&mut [0; 4]));
+    if answered.is_ok() {
+        if cfg!(target_env = "gnu") {
+            panic!("it has served {} clients", clients.len());
+        }
+        return say("skipped: this C library does not check `FD_SET`");
+    }
     let (status, _rest) = server.wait();
-    drop(clients);
     assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
 }
 

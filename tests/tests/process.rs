@@ -44,6 +44,17 @@ fn children() -> Vec<char> {
         .collect()
 }
 
+/// Waits until this process has no more files open than `before`. The runtime's monitor opens some
+/// for a moment, when a test is so slow that it reports a stuck task.
+fn wait_for_files(before: usize) {
+    let began = Instant::now();
+    while open_files() > before {
+        let (open, limit) = (open_files(), Duration::from_secs(20));
+        assert!(began.elapsed() < limit, "{open} files are open, and were {before}");
+        thread::yield_now();
+    }
+}
+
 /// Waits until no child is left, dead or alive.
 fn wait_for_no_children() {
     let began = Instant::now();
@@ -105,7 +116,8 @@ fn a_program_that_is_not_there_is_named() {
             let error = sh("").current_dir("/no/such").status().await.expect_err("no directory");
             assert_eq!(error.kind(), ErrorKind::NotFound);
         });
-        assert_eq!((children(), open_files()), (vec![], before));
+        assert_eq!(children(), []);
+        wait_for_files(before);
     });
 }
 
@@ -223,7 +235,8 @@ fn two_hundred_children_at_once() {
                 result.expect("no panic").expect("sh is there");
             }
         });
-        assert_eq!((children(), open_files()), (vec![], before));
+        assert_eq!(children(), []);
+        wait_for_files(before);
     });
 }
 
@@ -261,13 +274,13 @@ fn kill_on_drop_kills_and_leaves_no_zombie() {
     let _alone = alone();
     both_modes(|runtime| {
         runtime.block_on(async {
-            let start = |_| Command::new("sleep").arg("1000").kill_on_drop(true).spawn();
+            let start = |_| Command::new("sleep").arg("100").kill_on_drop(true).spawn();
             let children: Vec<_> = (0..50).map(start).collect();
             assert!(children.iter().all(Result::is_ok));
             drop(children);
             // A future of `output` that is dropped takes its child along.
             let mut command = Command::new("sleep");
-            assert!(!poll_and_drop(command.arg("1000").kill_on_drop(true).output()));
+            assert!(!poll_and_drop(command.arg("100").kill_on_drop(true).output()));
         });
         wait_for_no_children();
     });
@@ -282,7 +295,7 @@ fn a_dropped_runtime_leaves_no_zombie() {
         let ids: Vec<_> = (0..10)
             .map(|_| {
                 let _entered = runtime.enter();
-                let mut child = Command::new("sleep").arg("1000").spawn().expect("it is there");
+                let mut child = Command::new("sleep").arg("100").spawn().expect("it is there");
                 let id = child.id().expect("it runs");
                 let waits = waits.clone();
                 runtime.spawn(async move {
@@ -294,7 +307,7 @@ fn a_dropped_runtime_leaves_no_zombie() {
             .collect();
         let mut outlives = {
             let _entered = runtime.enter();
-            Command::new("sleep").arg("1000").spawn().expect("it is there")
+            Command::new("sleep").arg("100").spawn().expect("it is there")
         };
         for _ in 0..10 {
             runtime.block_on(is_waiting.recv()).expect("each task says so");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -31,6 +32,17 @@ fn poll_now(signal: &mut Signal) -> Poll<Option<()>> {
 async fn send_and_wait(number: Number, last: &mut Signal) {
     send(number);
     last.recv().await.expect("the runtime runs");
+}
+
+/// Waits until this process has no more files open than `before`. The runtime's monitor opens some
+/// for a moment, when a test is so slow that it reports a stuck task.
+fn wait_for_files(before: usize) {
+    let began = Instant::now();
+    while open_files() > before {
+        let (open, limit) = (open_files(), Duration::from_secs(20));
+        assert!(began.elapsed() < limit, "{open} files are open, and were {before}");
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -156,12 +168,12 @@ fn what_nobody_can_listen_for_is_an_error_and_leaves_nothing() {
             let error = signal(SignalKind::from_raw(number)).expect_err("no such thing");
             assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidInput, text));
         }
-        assert_eq!(open_files(), before);
+        wait_for_files(before);
         // One that exists gives its files back too, and can be listened for again.
         for _ in 0..100 {
             drop(signal(SignalKind::window_change()).expect("it exists"));
         }
-        assert_eq!(open_files(), before);
+        wait_for_files(before);
     });
 }
 

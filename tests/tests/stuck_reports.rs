@@ -21,10 +21,8 @@ const MODES: [Scheduler; 2] = [Scheduler::SingleThreaded, Scheduler::WorkStealin
 const SOON: Duration = Duration::from_secs(10);
 
 /// Whether this platform's stacks can be read.
-const HAS_STACKS: bool = cfg!(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-));
+const HAS_STACKS: bool =
+    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
 
 /// What a handler was told.
 #[derive(Debug)]

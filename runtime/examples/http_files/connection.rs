@@ -105,10 +105,11 @@ impl<'a> Connection<'a> {
                 }
                 Ok(None) if self.input.len() >= most => return self.refuse_long().await,
                 Ok(None) => match timeout_at(deadline, self.read()).await {
-                    Ok(read) => match read? {
-                        0 => return Ok(After::Close),
-                        _ => {}
-                    },
+                    Ok(read) => {
+                        if read? == 0 {
+                            return Ok(After::Close);
+                        }
+                    }
                     Err(_) => {
                         let refusal = (Status::RequestTimeout, "the request took too long");
                         return self.refuse(refusal).await;
@@ -164,7 +165,9 @@ impl<'a> Connection<'a> {
     async fn send(&mut self, response: Response, plan: &Plan) -> io::Result<()> {
         let mut bytes = response.head(plan.connection_header());
         match response.body {
-            Content::File(file, range) if !plan.is_head => self.send_file(bytes, &file, range).await,
+            Content::File(file, range) if !plan.is_head => {
+                self.send_file(bytes, &file, range).await
+            }
             Content::Text(text) if !plan.is_head => {
                 bytes.extend_from_slice(text.as_bytes());
                 self.write(&bytes).await

@@ -211,9 +211,13 @@ mod tests {
 
     #[test]
     fn a_whole_address_is_cut_to_its_path() {
-        for (target, expected) in
-            [("/a", "/a"), ("http://x/a?b", "/a?b"), ("HTTP://x", "/"), ("*", "*"), ("http:/", "http:/")]
-        {
+        for (target, expected) in [
+            ("/a", "/a"),
+            ("http://x/a?b", "/a?b"),
+            ("HTTP://x", "/"),
+            ("*", "*"),
+            ("http:/", "http:/"),
+        ] {
             assert_eq!(origin_form(target), expected);
         }
     }

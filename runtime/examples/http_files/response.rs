@@ -1,7 +1,7 @@
 //! What is answered.
 
 use std::fmt::Write;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,10 +92,12 @@ impl Response {
 
 async fn find(site: &Arc<Site>, request: &Request<'_>) -> Result<Response, Refusal> {
     let target = Target::parse(request.target)?;
-    match Served::open(site, target.path()).await.map_err(refusal)? {
-        Served::File(..) if target.is_folder => Err((Status::NotFound, "this is no folder")),
-        Served::File(file, metadata) => Ok(file_response(request, target.name(), file, &metadata)),
-        Served::Folder(_) if !target.is_folder => {
+    let served = Served::open(site, target.path()).await.map_err(refusal)?;
+    match (served.metadata.is_file(), served.metadata.is_dir()) {
+        (true, _) if target.is_folder => Err((Status::NotFound, "this is no folder")),
+        (true, _) => Ok(file_response(request, target.name(), served)),
+        (_, true) if target.is_folder => folder_response(site, request, &target, served.file).await,
+        (_, true) => {
             // Otherwise the links of its page would lead to its neighbours.
             let text = "this is a folder\n".to_owned();
             let mut response = Response::new(Status::MovedPermanently, Content::Text(text));
@@ -103,23 +105,29 @@ async fn find(site: &Arc<Site>, request: &Request<'_>) -> Result<Response, Refus
             response.header("Location", target.as_folder());
             Ok(response)
         }
-        Served::Folder(folder) => match Served::open(site, target.path_of("index.html")).await {
-            Ok(Served::File(file, metadata)) => {
-                Ok(file_response(request, b"index.html", file, &metadata))
-            }
-            Ok(_) | Err(_) => {
-                let title = target.title();
-                let listing = runtime::spawn_blocking(move || listing::page(&folder, &title));
-                let page = listing.await.unwrap_or_else(|error| Err(error.into()));
-                let body = Content::Text(page.map_err(refusal)?);
-                let mut response = Response::new(Status::Ok, body);
-                response.header("Content-Type", "text/html; charset=utf-8");
-                response.header("Cache-Control", "no-cache");
-                Ok(response)
-            }
-        },
-        Served::Other => Err((Status::Forbidden, "this is no regular file")),
+        _ => Err((Status::Forbidden, "this is no regular file")),
     }
+}
+
+/// The index page of a folder, or a list of what is in it.
+async fn folder_response(
+    site: &Arc<Site>,
+    request: &Request<'_>,
+    target: &Target,
+    folder: File,
+) -> Result<Response, Refusal> {
+    if let Ok(index) = Served::open(site, target.path_of("index.html")).await {
+        if index.metadata.is_file() {
+            return Ok(file_response(request, b"index.html", index));
+        }
+    }
+    let title = target.title();
+    let listing = runtime::spawn_blocking(move || listing::page(&folder, &title));
+    let page = listing.await.unwrap_or_else(|error| Err(error.into()));
+    let mut response = Response::new(Status::Ok, Content::Text(page.map_err(refusal)?));
+    response.header("Content-Type", "text/html; charset=utf-8");
+    response.header("Cache-Control", "no-cache");
+    Ok(response)
 }
 
 /// What the operating system's refusal is in this protocol.
@@ -142,14 +150,10 @@ fn refusal(error: io::Error) -> Refusal {
 }
 
 /// Everything, a part, or that nothing has changed.
-fn file_response(
-    request: &Request<'_>,
-    name: &[u8],
-    file: runtime::fs::File,
-    metadata: &Metadata,
-) -> Response {
-    let version = Version::of(metadata);
-    let length = metadata.len();
+fn file_response(request: &Request<'_>, name: &[u8], served: Served) -> Response {
+    let Served { file, metadata } = served;
+    let file = runtime::fs::File::from_std(file);
+    let (version, length) = (Version::of(&metadata), metadata.len());
     if version.is_known_to(request) {
         let mut response = Response::new(Status::NotModified, Content::None);
         version.describe(&mut response);

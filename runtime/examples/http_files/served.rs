@@ -10,12 +10,10 @@ use rustix::io::Errno;
 
 use crate::Site;
 
-/// What a path leads to.
-pub(crate) enum Served {
-    File(runtime::fs::File, Metadata),
-    Folder(File),
-    /// A pipe, a device or a socket.
-    Other,
+/// What a path leads to: a file, a folder, or something else that `metadata` tells.
+pub(crate) struct Served {
+    pub(crate) file: File,
+    pub(crate) metadata: Metadata,
 }
 
 /// Without `NONBLOCK`, opening a named pipe would wait for somebody to write to it.
@@ -46,13 +44,7 @@ impl Served {
         };
         // What is known of a file that has just been opened is in memory.
         let metadata = file.metadata()?;
-        Ok(if metadata.is_file() {
-            Served::File(runtime::fs::File::from_std(file), metadata)
-        } else if metadata.is_dir() {
-            Served::Folder(file)
-        } else {
-            Served::Other
-        })
+        Ok(Served { file, metadata })
     }
 }
 
@@ -127,7 +119,9 @@ mod tests {
         let folder = open_root(&root).expect("it is a folder");
         for open in [open_below, open_step_by_step] {
             assert!(open(&folder, b"a/b/file").is_ok());
-            assert!(open(&folder, b".").is_ok_and(|file| file.metadata().is_ok_and(|it| it.is_dir())));
+            assert!(
+                open(&folder, b".").is_ok_and(|file| file.metadata().is_ok_and(|it| it.is_dir()))
+            );
             for path in ["a/out", "a/out/passwd", "a/up", "a/b/file/x", "a/none"] {
                 assert!(open(&folder, path.as_bytes()).is_err(), "{path}");
             }

@@ -124,16 +124,23 @@ mod tests {
             ("/.well-known/x", ".well-known/x"),
             ("/...", ""),
         ] {
-            let expected = if expected.is_empty() { Err(Status::NotFound) } else { Ok(expected.into()) };
+            let expected =
+                if expected.is_empty() { Err(Status::NotFound) } else { Ok(expected.into()) };
             assert_eq!(path(target), expected, "{target}");
         }
     }
 
     #[test]
     fn nothing_leads_upwards() {
-        for target in
-            ["/..", "/../etc/passwd", "/a/..", "/%2e%2e/x", "/%2E./x", "/.%2e", "/a/%2e%2e/%2e%2e/x"]
-        {
+        for target in [
+            "/..",
+            "/../etc/passwd",
+            "/a/..",
+            "/%2e%2e/x",
+            "/%2E./x",
+            "/.%2e",
+            "/a/%2e%2e/%2e%2e/x",
+        ] {
             assert_eq!(path(target), Err(Status::BadRequest), "{target}");
         }
         for target in ["/..%2fx", "/a%2f..%2f..", "/a%00b", "/.git/config", "/%2egit"] {

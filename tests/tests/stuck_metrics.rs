@@ -1,0 +1,183 @@
+//! What the runtime counts of stuck tasks, and of everything else, is what has happened.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runtime::task::{consume_budget, yield_now};
+use runtime::time::sleep;
+use runtime::{Builder, Metrics, Scheduler};
+use windlass_tests::{StuckTask, both_modes, named, wait_until, watch, work_stealing};
+
+/// Waits until all workers are asleep, so that their counters stand still.
+fn at_rest(runtime: &runtime::Runtime, workers: usize) -> Metrics {
+    wait_until(runtime.handle(), |metrics| metrics.parked_workers == workers);
+    runtime.metrics()
+}
+
+#[test]
+fn polls_are_counted_one_by_one() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let before = runtime.metrics().polls();
+        let task = runtime.spawn(async {
+            for _ in 0..99 {
+                yield_now().await;
+            }
+        });
+        runtime.block_on(task).expect("no panic");
+        wait_until(runtime.handle(), |metrics| metrics.live_tasks == 0);
+        assert_eq!(runtime.metrics().polls() - before, 100);
+    });
+}
+
+#[test]
+fn a_worker_that_goes_to_sleep_is_counted() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let before = runtime.metrics().parks();
+        let task = runtime.spawn(async {
+            for _ in 0..10 {
+                sleep(Duration::from_millis(2)).await;
+            }
+        });
+        runtime.block_on(task).expect("no panic");
+        let parks = runtime.metrics().parks() - before;
+        // At least once for each, unless a sleep was over before its worker was; at most a few
+        // times for each, with two workers.
+        assert!((5..200).contains(&parks), "{parks}");
+    });
+}
+
+#[test]
+fn steals_and_page_faults_are_the_workers_own() {
+    let _watchdog = watch();
+    let runtime = work_stealing(2);
+    let begun = runtime.metrics();
+    let task = runtime.spawn(async {
+        // Two that wait for each other: one of them is taken by the other worker.
+        let both = Arc::new(Barrier::new(2));
+        let [one, other] = [both.clone(), both].map(|both| {
+            runtime::spawn(async move {
+                both.wait();
+                // Fresh pages, each touched once.
+                let mut memory = vec![0_u8; 64 << 20];
+                memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+                black_box(memory);
+            })
+        });
+        one.await.expect("no panic");
+        other.await.expect("no panic");
+    });
+    runtime.block_on(task).expect("no panic");
+    let metrics = runtime.metrics();
+    assert!(metrics.steals() > begun.steals());
+    if cfg!(target_os = "linux") {
+        for (before, now) in begun.workers.iter().zip(&metrics.workers) {
+            // Huge pages would make it 32; these are far above what a worker needs by itself.
+            assert!(now.minor_faults >= before.minor_faults + 32, "{metrics:?}");
+            assert!(now.minor_faults < before.minor_faults + 200_000, "{metrics:?}");
+            assert!(now.major_faults <= now.minor_faults, "{metrics:?}");
+        }
+    }
+}
+
+#[test]
+fn forced_yields_are_counted_where_they_happen() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let forced = |metrics: &Metrics| -> u64 {
+            metrics.workers.iter().map(|worker| worker.forced_yields).sum()
+        };
+        let before = forced(&runtime.metrics());
+        // 128 fit into a poll, so that this takes ten forced yields.
+        let task = runtime.spawn(async {
+            for _ in 0..128 * 10 + 1 {
+                consume_budget().await;
+            }
+        });
+        runtime.block_on(task).expect("no panic");
+        if runtime.handle().scheduler() == Scheduler::SingleThreaded {
+            // They are published when the worker looks around or sleeps.
+            runtime.block_on(sleep(Duration::from_millis(1)));
+        }
+        wait_until(runtime.handle(), |metrics| forced(metrics) >= before + 10);
+        assert!(forced(&runtime.metrics()) <= before + 11);
+    });
+}
+
+#[test]
+fn the_longest_poll_is_about_as_long_as_it_was() {
+    let _watchdog = watch();
+    for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let builder = named("ml", mode).blocked_after(Duration::MAX);
+        let runtime = builder.build().expect("the system has threads");
+        let short = runtime.spawn(async {});
+        runtime.block_on(short).expect("no panic");
+        let time = Duration::from_millis(300);
+        let stuck = runtime.spawn(async move {
+            let began = Instant::now();
+            // To block is the subject.
+            thread::sleep(time);
+            began.elapsed()
+        });
+        let elapsed = runtime.block_on(stuck).expect("no panic");
+        let longest = runtime.metrics().longest_poll;
+        // Never more than it was; and a third of it, even if the monitor itself is kept waiting.
+        assert!(longest <= elapsed && longest >= time / 3, "{longest:?} of {elapsed:?}");
+        assert_eq!(runtime.metrics().blocked, 0);
+        // A shorter one does not change it.
+        let stuck = runtime.spawn(async { thread::sleep(Duration::from_millis(20)) });
+        runtime.block_on(stuck).expect("no panic");
+        assert_eq!(runtime.metrics().longest_poll, longest);
+    }
+}
+
+#[test]
+fn rescues_and_spare_starts_are_counted_once_each() {
+    let _watchdog = watch();
+    let builder = Builder::new().workers(2).blocked_after(Duration::MAX);
+    let runtime = builder.build().expect("the system has threads");
+    let quiet = at_rest(&runtime, 2);
+    assert_eq!((quiet.rescues, quiet.spare_starts, quiet.blocked), (0, 0, 0));
+    let one = StuckTask::spawn(runtime.handle());
+    wait_until(runtime.handle(), |metrics| metrics.rescues > 0);
+    let other = StuckTask::spawn(runtime.handle());
+    wait_until(runtime.handle(), |metrics| metrics.spare_starts > 0);
+    runtime.block_on(runtime.spawn(async {})).expect("no panic");
+    for task in [one, other] {
+        runtime.block_on(task.release()).expect("no panic");
+    }
+    let metrics = at_rest(&runtime, 2);
+    // On a loaded machine a short poll may lose its core, and count as a slow one.
+    assert!((2..10).contains(&metrics.rescues), "{metrics:?}");
+    assert_eq!((metrics.spare_starts, metrics.blocked), (1, 0));
+}
+
+#[test]
+fn reading_the_metrics_waits_for_nobody() {
+    let _watchdog = watch();
+    // While a report is made, which takes long, and while the handler is called.
+    static MAY_LEAVE: AtomicBool = AtomicBool::new(false);
+    let builder = named("mr", Scheduler::WorkStealing).blocked_after(Duration::from_millis(20));
+    let builder = builder.on_blocked(|_| {
+        while !MAY_LEAVE.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+    });
+    let runtime = builder.build().expect("the system has threads");
+    let stuck = StuckTask::spawn(runtime.handle());
+    let mut slowest = Duration::ZERO;
+    let began = Instant::now();
+    while runtime.metrics().blocked == 0 || began.elapsed() < Duration::from_millis(500) {
+        let before = Instant::now();
+        let _ = runtime.metrics();
+        slowest = slowest.max(before.elapsed());
+    }
+    MAY_LEAVE.store(true, Ordering::Relaxed);
+    runtime.block_on(stuck.release()).expect("no panic");
+    // Debug information takes up to seconds to read; a loaded machine, a tenth of one to come back.
+    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+}
