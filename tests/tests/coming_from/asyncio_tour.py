@@ -1,5 +1,6 @@
 """What asyncio programs do, one thing after the other. The example asyncio_tour prints the same."""
 import asyncio
+import signal
 
 STEP = 0.1
 
@@ -86,6 +87,8 @@ async def main():
     await start_server()
 
 
+# A parent that ignores Ctrl-C, as a shell does for what it runs in the background, passes that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     asyncio.run(main())
 except KeyboardInterrupt:
