@@ -203,7 +203,7 @@ impl Builder {
     }
 
     /// Called for every poll that lasts longer than [`blocked_after`](Builder::blocked_after),
-    /// while it lasts, on a thread that runs no tasks. Default: print the report to stderr, once
+    /// while it lasts, on a thread of its own: calls for different tasks may come at the same time. Default: print the report to stderr, once
     /// for each line that spawns tasks; [`Metrics`](crate::Metrics) counts all.
     ///
     /// # Examples

@@ -171,6 +171,8 @@ impl Runtime {
         let _entered = self.handle.enter();
         // The futures that are dropped here are inside a runtime, and may not wait for it.
         let _async = AsyncGuard::enter_quietly();
+        // A worker may wait for a task, so the tasks do not wait for the workers.
+        shared.shut_down_tasks();
         if shared.config.scheduler == Scheduler::SingleThreaded {
             end_lent_worker(shared, left());
         }

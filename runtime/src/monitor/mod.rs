@@ -133,6 +133,7 @@ struct Sampler {
 struct Seen {
     poll: Option<Watched>,
     is_slow: bool,
+    is_counted: bool,
     is_reported: bool,
     /// How long the poll has been watched. Only time in which the monitor itself ran on time counts:
     /// if the whole process was stopped, that is nobody's fault.
@@ -203,18 +204,19 @@ impl Sampler {
             *seen = Seen { poll, is_slow: remote.is_in_place(), ..Seen::default() };
             return;
         };
-        seen.lasted += slept;
-        let monitor = &self.shared.monitor;
         if remote.is_in_place() {
-            // It has said so itself, and is not to be blamed.
-            seen.is_slow = true;
+            // It has said so itself, and is not to be blamed: what follows counts anew.
+            *seen = Seen { poll: Some(poll), is_slow: true, ..Seen::default() };
             return;
         }
-        if seen.lasted < CLOSE {
-            return;
-        }
+        seen.lasted += slept;
+        seen.is_slow = seen.lasted >= CLOSE;
         if !seen.is_slow {
-            seen.is_slow = true;
+            return;
+        }
+        let monitor = &self.shared.monitor;
+        if !seen.is_counted {
+            seen.is_counted = true;
             seen.times = remote.thread_times();
             remote.watch.mark_slow(&poll);
             add(&monitor.rescues, 1);

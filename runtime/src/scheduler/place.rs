@@ -9,7 +9,8 @@ use crate::handle::{AsyncGuard, refusal};
 /// Runs a closure that blocks on this very thread, after leaving the worker's duties to others.
 ///
 /// Its queue, its timers and the I/O driver are taken over by another worker, or by a spare one if
-/// all are busy, so nobody waits for this task but itself. It costs less than
+/// all are busy, so nobody waits for this task but itself. That holds for as many calls at once as
+/// there are workers; more of them wait for each other. It costs less than
 /// [`spawn_blocking`](crate::spawn_blocking) when the closure is likely to be quick, and the closure
 /// may borrow. Local tasks of this thread wait. `block_on` is allowed inside. On a thread that is
 /// no worker the closure is just called.

@@ -1,7 +1,7 @@
 //! The end of a runtime.
 //!
-//! In this order: no new tasks are taken and every worker is told; each worker drops the tasks that
-//! it spawned; the last one, or whoever waits for them, drops what is left and ends the timers and
+//! In this order: no new tasks are taken and every worker is told; the tasks are dropped, by whoever
+//! gets to them first; the last worker, or whoever waits for them, drops what is left and ends the timers and
 //! the I/O driver. What outlives that finds an error, or panics with a message; nothing hangs.
 
 use super::{Shared, wake_all};
@@ -35,6 +35,14 @@ impl Shared {
         }
     }
 
+    /// Drops the futures of all tasks that nobody polls at this moment, whosever they are: a worker
+    /// that is stuck, or in place, may itself wait for one that it has spawned.
+    pub(crate) fn shut_down_tasks(&self) {
+        for shard in 0..self.remotes.len() {
+            self.owned.close_and_shut_down(shard);
+        }
+    }
+
     /// Drops every runnable that is queued anywhere. Their tasks have been shut down.
     pub(super) fn drain(&self) {
         while let Some(runnable) = self.injector.pop() {
@@ -52,9 +60,7 @@ impl Shared {
     /// entered here.
     pub(crate) fn finish_shutdown(&self) {
         self.is_finished.store(true, Ordering::SeqCst);
-        for shard in 0..self.remotes.len() {
-            self.owned.close_and_shut_down(shard);
-        }
+        self.shut_down_tasks();
         let mut wakers = Vec::new();
         for remote in &self.remotes {
             remote.timers.close(&mut wakers);

@@ -289,5 +289,9 @@ fn run_worker(shared: &Arc<Shared>, worker: Worker) {
         shared.worker_has_gone();
     } else if !shared.is_shut_down() {
         shared.keep_spares(vec![worker]);
+        if shared.is_shut_down() {
+            // Perhaps too late for `finish_shutdown` to drop it.
+            shared.drop_spares();
+        }
     }
 }

@@ -357,7 +357,7 @@ impl Worker {
 
     /// Drops the tasks of this worker, which has left its loop because the runtime ends.
     pub(crate) fn shut_down(&self) {
-        self.shared.owned.close_and_shut_down(self.index);
+        self.shared.shut_down_tasks();
         while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
             drop(runnable);
         }
