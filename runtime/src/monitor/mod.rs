@@ -159,6 +159,7 @@ impl Sampler {
 
     fn run(mut self) {
         let mut slept = Duration::ZERO;
+        let mut is_second_look = false;
         while !self.shared.is_shut_down() {
             let any_in_poll = self.look(slept);
             let now = timer::real_now();
@@ -168,7 +169,9 @@ impl Sampler {
                 continue;
             }
             let is_wary = self.wary_until.is_some_and(|until| now < until);
-            slept = self.sleep(if any_in_poll || is_wary { CLOSE } else { CALM });
+            // A busy worker is in a poll at every look; two looks at it are a pair, and then calm.
+            is_second_look = any_in_poll && !is_second_look;
+            slept = self.sleep(if is_second_look || is_wary { CLOSE } else { CALM });
         }
     }
 
