@@ -523,21 +523,28 @@ fn a_spare_worker_retiring_against_new_work() {
 
 #[test]
 fn going_idle_against_the_monitor() {
-    loom::model(|| {
-        let idle = Arc::new(Idle::new(1));
-        let monitor = Arc::new(Monitor::new());
-        let (workers, watcher) = (idle.clone(), monitor.clone());
-        // A worker leaves park, and is stuck for ever: nobody else will wake the monitor.
-        let works = thread::spawn(move || {
-            workers.unpark(0);
-            watcher.wake();
+    for workers in 1..=2 {
+        loom::model(move || {
+            let idle = Arc::new(Idle::new(workers));
+            let monitor = Arc::new(Monitor::new());
+            // The workers leave park, and are stuck for ever: nobody else will wake the monitor.
+            let work = |index| {
+                let (idle, monitor) = (idle.clone(), monitor.clone());
+                thread::spawn(move || {
+                    idle.unpark(index);
+                    monitor.left_park(timer::real_now(), || false);
+                })
+            };
+            let works: Vec<_> = (0..workers).map(work).collect();
+            // A monitor that stays asleep is a deadlock, which loom reports.
+            while idle.all_parked() {
+                monitor.sleep_while(|| idle.all_parked());
+            }
+            for work in works {
+                work.join().expect("the worker does not panic");
+            }
         });
-        // A monitor that stays asleep is a deadlock, which loom reports.
-        while idle.all_parked() {
-            monitor.sleep_while(|| idle.all_parked());
-        }
-        works.join().expect("the worker does not panic");
-    });
+    }
 }
 
 /// The cell is not part of a protocol; it shows that loom sees unsynchronised access at all.

@@ -14,7 +14,7 @@ use runtime::time::{sleep, timeout};
 use runtime::{Runtime, Scheduler};
 use windlass_tests::{Scene, StuckTask, current_scene, find_tool, named, say, scene_under, watch};
 
-/// How long a runtime may take to come to rest: the monitor 100 ms, a spare worker as long.
+/// How long a runtime may take to come to rest: the monitor 10 ms, a spare worker a second.
 const SETTLE: f64 = 1.5;
 
 /// How long it must then do nothing: 3 s, or as many as `WINDLASS_IDLE_SECONDS` says.

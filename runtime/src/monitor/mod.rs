@@ -5,25 +5,36 @@
 //! **slow**. Then the monitor looks every [`CLOSE`] for the next [`WARY`], and for as long as a
 //! worker is slow it has it relieved (see [`Shared::relieve`]): its queue and `next` slot go to the
 //! others, its timers are turned, and somebody holds the I/O driver. When every worker is slow, a
-//! spare one is started. Workers pay three plain stores per poll for this, and no clock.
+//! spare one is started. Workers pay three plain stores per poll for this.
+//!
+//! # Looks that are put off
+//! A look costs a wake-up, and most find nothing. So a worker that reads the clock anyway, because
+//! it has left park or has been busy for a while, sets the [`Alarm`] that the monitor sleeps on
+//! anew, if half of the time to the next look has passed and all is well as far as it can see:
+//! nobody else is in a poll, and its own polls since the last reading were short. It does not wake
+//! the monitor for that. So there is a look only when a worker is in a poll whenever somebody comes
+//! by, or when nobody comes by for [`CALM`].
 //!
 //! # Asleep when nothing happens
-//! After [`QUIET`] without a poll it sleeps until a worker leaves park. Why it is not left asleep:
-//! 1. The monitor: (a) clears `is_awake`; (b) a `SeqCst` fence; (c) looks whether a worker runs, and
-//!    stays awake if one does.
+//! When all workers are parked, the alarm is turned off until one leaves park. Why it does not stay
+//! off:
+//! 1. The monitor: (a) sets `put_off_from` to [`RESTING`] and turns the alarm off, under its lock;
+//!    (b) a `SeqCst` fence; (c) looks whether a worker runs, and stays awake if one does.
 //! 2. A worker that leaves park: (a) is counted as running (a `SeqCst` read-modify-write in `idle`);
-//!    (b) a `SeqCst` fence; (c) reads `is_awake`, and unparks the monitor if it is clear.
+//!    (b) a `SeqCst` fence; (c) reads `put_off_from`, and, as every time is after `RESTING`, takes
+//!    the lock and sets the alarm.
 //!
-//! One of the fences comes first. If 1b does, 2c sees the cleared flag; if 2b does, 1c sees the
-//! worker. Model: `going_idle_against_the_monitor` in `crate::model`.
+//! One of the fences comes first. If 1b does, 2c sees `RESTING`, or a time that another worker wrote
+//! when it set the alarm; if 2b does, 1c sees the worker. Model: `going_idle_against_the_monitor` in
+//! `crate::model`.
 
+mod alarm;
 mod report;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::metrics::add;
-use crate::park::Parker;
 use crate::scheduler::{Shared, ThreadTimes};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::task::Watched;
@@ -31,6 +42,7 @@ use crate::task::Watched;
 pub use report::BlockedTask;
 pub(crate) use report::{OnBlocked, default_blocked_after};
 
+use alarm::Alarm;
 use report::Reports;
 
 /// The time between two looks while all is well.
@@ -38,13 +50,10 @@ const CALM: Duration = Duration::from_millis(10);
 
 /// The time between the looks of a pair, and between two looks after a slow poll: what a poll may
 /// take before it is called slow.
-const CLOSE: Duration = Duration::from_millis(1);
+pub(crate) const CLOSE: Duration = Duration::from_millis(1);
 
 /// How long the monitor goes on looking closely after a slow poll.
 const WARY: Duration = Duration::from_secs(2);
-
-/// How long nothing must be polled before the monitor sleeps.
-const QUIET: Duration = Duration::from_millis(100);
 
 /// How long all workers must be slow before a spare one is started. A few of them are slow now and
 /// then on a busy machine, and one more thread would not help there.
@@ -53,13 +62,24 @@ const ALL_SLOW: Duration = Duration::from_millis(5);
 /// How long not all workers must be slow before the spare ones retire.
 const ALL_WELL: Duration = Duration::from_secs(1);
 
+/// The value of `put_off_from` while the alarm is off.
+const RESTING: u64 = 0;
+
+/// The value of `put_off_from` while the next look must not be put off.
+const NEVER: u64 = u64::MAX;
+
 /// What the monitor shares with the workers.
 pub(crate) struct Monitor {
-    /// Whether the monitor's thread is awake, or has been unparked. Cleared by it, set by whoever
-    /// wakes it; the argument is at the top of the file.
-    is_awake: AtomicBool,
+    /// From when on, in nanoseconds since `epoch`, a worker may put the next look off; or one of the
+    /// constants above. Written under the lock of `alarm`; relaxed, as a worker that is to see
+    /// `RESTING` has the fence in the argument at the top of the file.
+    put_off_from: AtomicU64,
+    /// Until when the monitor looks closely, in the same unit. Written by its thread, read by the
+    /// workers; relaxed, a number on its own.
+    wary_until: AtomicU64,
+    epoch: Instant,
+    alarm: Alarm,
     is_started: AtomicBool,
-    parker: Parker,
     /// Numbers for the metrics. Written by the monitor's thread alone; relaxed.
     pub(crate) rescues: AtomicU64,
     pub(crate) spare_starts: AtomicU64,
@@ -70,9 +90,11 @@ pub(crate) struct Monitor {
 impl Monitor {
     pub(crate) fn new() -> Monitor {
         Monitor {
-            is_awake: AtomicBool::new(true),
+            put_off_from: AtomicU64::new(NEVER),
+            wary_until: AtomicU64::new(0),
+            epoch: timer::real_now(),
+            alarm: Alarm::new(),
             is_started: AtomicBool::new(false),
-            parker: Parker::new(None),
             rescues: AtomicU64::new(0),
             spare_starts: AtomicU64::new(0),
             blocked_reports: AtomicU64::new(0),
@@ -80,29 +102,90 @@ impl Monitor {
         }
     }
 
-    /// A worker has left park, and is counted as running.
+    /// A worker has left park at `now`, and is counted as running.
     #[inline]
-    pub(crate) fn wake(&self) {
+    pub(crate) fn left_park(&self, now: Instant, is_well: impl Fn() -> bool) {
         fence(Ordering::SeqCst);
-        if !self.is_awake.load(Ordering::Relaxed) && !self.is_awake.swap(true, Ordering::SeqCst) {
-            self.parker.unpark();
+        self.put_off(now, is_well);
+    }
+
+    /// Puts the next look off, if it is due before long and `is_well`; sets the alarm if it is off.
+    #[inline]
+    pub(crate) fn put_off(&self, now: Instant, is_well: impl Fn() -> bool) {
+        if self.since_epoch(now) >= self.put_off_from.load(Ordering::Relaxed) {
+            self.set_alarm(now, is_well);
+        }
+    }
+
+    #[cold]
+    fn set_alarm(&self, now: Instant, is_well: impl Fn() -> bool) {
+        let mut alarm = self.alarm.setting();
+        let put_off_from = self.put_off_from.load(Ordering::Relaxed);
+        let is_due = self.since_epoch(now) >= put_off_from;
+        if is_due && (put_off_from == RESTING || is_well()) {
+            let interval = self.interval(now);
+            alarm.set(Some(interval));
+            self.put_off_from.store(self.since_epoch(now + interval / 2), Ordering::Relaxed);
+        }
+    }
+
+    /// A worker has been in short polls for longer than they should take, or in a long one: the next
+    /// look is not put off.
+    #[cold]
+    pub(crate) fn suspect(&self) {
+        let _alarm = self.alarm.setting();
+        if self.put_off_from.load(Ordering::Relaxed) != RESTING {
+            self.put_off_from.store(NEVER, Ordering::Relaxed);
         }
     }
 
     /// Makes the monitor look now.
     pub(crate) fn look_now(&self) {
-        self.is_awake.store(true, Ordering::SeqCst);
-        self.parker.unpark();
+        let mut alarm = self.alarm.setting();
+        alarm.ring();
+        self.put_off_from.store(NEVER, Ordering::Relaxed);
     }
 
     /// Sleeps until a worker runs. `is_quiet` is asked last.
+    ///
+    /// Whoever sets the alarm does so under the lock that [`Alarm::sleep`] takes before it returns,
+    /// so what is read after that is what was written with it.
     pub(crate) fn sleep_while(&self, is_quiet: impl Fn() -> bool) {
-        self.is_awake.swap(false, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        while is_quiet() && !self.is_awake.load(Ordering::SeqCst) {
-            self.parker.park(&|_| None, &mut Vec::new());
+        {
+            let mut alarm = self.alarm.setting();
+            alarm.set(None);
+            self.put_off_from.store(RESTING, Ordering::Relaxed);
         }
-        self.is_awake.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        while is_quiet() && self.put_off_from.load(Ordering::Relaxed) == RESTING {
+            self.alarm.sleep();
+        }
+    }
+
+    /// Sleeps for `time`, or as much longer as the workers put the look off.
+    fn sleep(&self, time: Duration) {
+        let mut alarm = self.alarm.setting();
+        alarm.set(Some(time));
+        let from = self.since_epoch(timer::real_now() + time / 2);
+        self.put_off_from.store(from, Ordering::Relaxed);
+        drop(alarm);
+        self.alarm.sleep();
+    }
+
+    fn interval(&self, now: Instant) -> Duration {
+        let is_wary = self.since_epoch(now) < self.wary_until.load(Ordering::Relaxed);
+        if is_wary { CLOSE } else { CALM }
+    }
+
+    fn be_wary(&self, now: Instant) {
+        self.wary_until.store(self.since_epoch(now + WARY), Ordering::Relaxed);
+    }
+
+    /// Nanoseconds from `epoch` to `time`: more than `RESTING`, less than `NEVER`.
+    #[inline]
+    fn since_epoch(&self, time: Instant) -> u64 {
+        let since = time.saturating_duration_since(self.epoch);
+        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()) + 1
     }
 }
 
@@ -121,9 +204,6 @@ struct Sampler {
     shared: Arc<Shared>,
     workers: Vec<Seen>,
     reports: Reports,
-    wary_until: Option<Instant>,
-    last_activity: Instant,
-    last_polls: u64,
     all_slow_for: Duration,
     all_well_for: Duration,
 }
@@ -144,14 +224,10 @@ struct Seen {
 
 impl Sampler {
     fn new(shared: Arc<Shared>) -> Sampler {
-        let now = timer::real_now();
         Sampler {
             workers: vec![Seen::default(); shared.capacity()],
             reports: Reports::new(&shared.config),
             shared,
-            wary_until: None,
-            last_activity: now,
-            last_polls: 0,
             all_slow_for: Duration::ZERO,
             all_well_for: Duration::ZERO,
         }
@@ -162,24 +238,31 @@ impl Sampler {
         let mut is_second_look = false;
         while !self.shared.is_shut_down() {
             let any_in_poll = self.look(slept);
-            let now = timer::real_now();
-            if self.is_quiet(now) {
+            if self.shared.is_idle() && !self.shared.has_spares() {
                 self.rest();
-                slept = Duration::ZERO;
+                (slept, is_second_look) = (Duration::ZERO, false);
                 continue;
             }
-            let is_wary = self.wary_until.is_some_and(|until| now < until);
             // A busy worker is in a poll at every look; two looks at it are a pair, and then calm.
             is_second_look = any_in_poll && !is_second_look;
-            slept = self.sleep(if is_second_look || is_wary { CLOSE } else { CALM });
+            let interval = self.shared.monitor.interval(timer::real_now());
+            slept = self.sleep(if is_second_look { CLOSE } else { interval });
         }
     }
 
     /// Sleeps, and returns for how long, or what it should have been, if that is much less.
     fn sleep(&self, time: Duration) -> Duration {
         let before = timer::real_now();
-        self.shared.monitor.parker.park(&|_| Some(time), &mut Vec::new());
+        self.shared.monitor.sleep(time);
         before.elapsed().min(time + 2 * CLOSE)
+    }
+
+    fn rest(&mut self) {
+        let shared = &self.shared;
+        shared.monitor.sleep_while(|| shared.is_idle() && !shared.is_shut_down());
+        self.workers.fill(Seen::default());
+        self.all_slow_for = Duration::ZERO;
+        self.all_well_for = Duration::ZERO;
     }
 
     /// Looks at every worker. True: one is in a poll that is worth another look soon.
@@ -192,7 +275,7 @@ impl Sampler {
             any_slow |= self.workers[index].is_slow;
         }
         if any_slow {
-            self.wary_until = Some(timer::real_now() + WARY);
+            self.shared.monitor.be_wary(timer::real_now());
             self.relieve();
         }
         self.count_spares(slept);
@@ -270,26 +353,5 @@ impl Sampler {
             add(&self.shared.monitor.spare_starts, 1);
             self.all_slow_for = Duration::ZERO;
         }
-    }
-
-    /// Whether nothing has been polled for a while.
-    fn is_quiet(&mut self, now: Instant) -> bool {
-        let polls = self.shared.polls();
-        if polls != self.last_polls || !self.shared.is_idle() {
-            self.last_polls = polls;
-            self.last_activity = now;
-        }
-        now.saturating_duration_since(self.last_activity) >= QUIET
-    }
-
-    fn rest(&mut self) {
-        self.shared.retire_spares();
-        let shared = &self.shared;
-        shared.monitor.sleep_while(|| shared.is_idle() && !shared.is_shut_down());
-        self.workers.fill(Seen::default());
-        self.all_slow_for = Duration::ZERO;
-        self.all_well_for = Duration::ZERO;
-        self.wary_until = None;
-        self.last_activity = timer::real_now();
     }
 }

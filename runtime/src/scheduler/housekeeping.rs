@@ -2,10 +2,11 @@
 //! sleeps when there is nothing to do.
 
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::worker::{Worker, wake_all};
 use crate::metrics::add;
+use crate::monitor;
 use crate::task::{LocalTasks, with_local_tasks};
 
 /// How long a busy worker may go without a look at I/O, timers and the injector.
@@ -36,11 +37,28 @@ impl Worker {
             // Not yet; so many polls are short enough to do without a reading.
             self.polls_per_reading.set((polls * 2).min(MAX_POLLS_PER_READING));
         } else {
-            self.polls_per_reading.set((polls / 2).max(1));
+            let is_suspicious = self.tell_monitor(now);
+            self.polls_per_reading.set(if is_suspicious { 1 } else { (polls / 2).max(1) });
             self.last_look.set(now);
             self.look();
         }
         self.polls_left.set(self.polls_per_reading.get() - 1);
+    }
+
+    /// The monitor need not look for a while, unless some poll since the last look may have been a
+    /// long one. True: it may.
+    fn tell_monitor(&self, now: Instant) -> bool {
+        let is_suspicious = self.has_been_long(now);
+        if is_suspicious {
+            self.shared.monitor.suspect();
+        } else {
+            self.shared.monitor.put_off(now, || self.shared.is_well_beside(self.index));
+        }
+        is_suspicious
+    }
+
+    fn has_been_long(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last_look.get()) >= monitor::CLOSE
     }
 
     fn look(&self) {
@@ -71,6 +89,9 @@ impl Worker {
     /// Sleeps until there may be something to do.
     pub(super) fn park(&self) {
         let shared = &*self.shared;
+        if self.has_been_long(timer::real_now()) {
+            shared.monitor.suspect();
+        }
         self.remote().metrics.publish_forced_yields();
         let is_last = shared.idle.park(self.index, self.is_searching.replace(false));
         let unpark = || self.is_searching.set(shared.idle.unpark(self.index));
@@ -82,7 +103,9 @@ impl Worker {
             let is_polling =
                 self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
             unpark();
-            shared.monitor.wake();
+            let now = timer::real_now();
+            self.last_look.set(now);
+            shared.monitor.left_park(now, || shared.is_well_beside(self.index));
             self.turn_timers(&mut wakers);
             if is_polling {
                 self.turn(&shared.entered_timers, &mut wakers);
@@ -90,7 +113,6 @@ impl Worker {
             wake_all(&mut wakers);
             self.wakers.replace(wakers);
         }
-        self.last_look.set(timer::real_now());
     }
 
     /// Step 2c of the argument in `idle`: a last look, after this worker is counted as parked.

@@ -276,11 +276,6 @@ impl Shared {
         self.idle.all_parked()
     }
 
-    /// The polls of all workers so far.
-    pub(crate) fn polls(&self) -> u64 {
-        self.remotes.iter().map(|remote| remote.watch.polls()).sum()
-    }
-
     pub(crate) fn remote(&self, worker: usize) -> &Remote {
         &self.remotes[worker]
     }

@@ -173,6 +173,18 @@ impl Shared {
         }
     }
 
+    pub(crate) fn has_spares(&self) -> bool {
+        self.spares.enlisted.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether no worker but this one needs to be looked after: none is in a poll, and no spare one
+    /// is there to be sent away some time.
+    pub(super) fn is_well_beside(&self, worker: usize) -> bool {
+        let regular = &self.remotes[..self.config.workers];
+        let mut others = regular.iter().enumerate().filter(|&(index, _)| index != worker);
+        !self.has_spares() && !others.any(|(_, remote)| remote.watch.is_in_poll())
+    }
+
     pub(super) fn keep_spares(&self, workers: Vec<Worker>) {
         for worker in &workers {
             worker.remote().is_enlisted.store(false, Ordering::Relaxed);

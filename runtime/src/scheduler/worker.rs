@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     /// Whether `idle` counts this worker as searching.
     pub(super) is_searching: Cell<bool>,
     next_in_a_row: Cell<u32>,
+    /// A task that woke itself in the poll that is under way, or has just ended.
+    again: Cell<Option<Runnable>>,
     is_local_turn: Cell<bool>,
     /// Polls until the clock is read again, and how many that were to begin with.
     pub(super) polls_left: Cell<u32>,
@@ -96,6 +98,7 @@ impl Worker {
             random: Cell::new(random),
             is_searching: Cell::new(false),
             next_in_a_row: Cell::new(0),
+            again: Cell::new(None),
             is_local_turn: Cell::new(false),
             polls_left: Cell::new(0),
             polls_per_reading: Cell::new(1),
@@ -155,8 +158,9 @@ impl Worker {
         // A spare worker counts as running from the moment that it was decided to start it.
         let is_searching = !self.is_spare() && self.shared.idle.unpark(self.index);
         self.is_searching.set(is_searching);
-        self.shared.monitor.wake();
-        self.last_look.set(timer::real_now());
+        let now = timer::real_now();
+        self.last_look.set(now);
+        self.shared.monitor.left_park(now, || self.shared.is_well_beside(self.index));
         self.polls_left.set(0);
     }
 
@@ -211,11 +215,25 @@ impl Worker {
                     return true;
                 }
             }
-            self.look_if_due();
             if let Some(runnable) = self.take() {
                 self.poll(runnable);
             } else if !root.as_ref().is_some_and(|root| root.is_woken()) {
                 self.park();
+            }
+            self.look_if_due();
+            self.queue_again();
+        }
+    }
+
+    /// Queues the task that woke itself in its poll. That comes after the look at I/O and timers, so
+    /// that one which takes long in each poll is behind those that it kept waiting.
+    #[inline]
+    fn queue_again(&self) {
+        if let Some(runnable) = self.again.take() {
+            let is_more = !self.queue.is_empty() || !self.remote().next.is_empty();
+            self.queue.push(runnable);
+            if is_more {
+                self.shared.notify();
             }
         }
     }
@@ -345,9 +363,9 @@ impl Worker {
                 }
             },
             Push::WokenWhileRunning => {
-                let is_more = !self.queue.is_empty() || !remote.next.is_empty();
-                self.queue.push(runnable);
-                is_more
+                let previous = self.again.replace(Some(runnable));
+                debug_assert!(previous.is_none(), "one poll at a time, queued again after it");
+                false
             }
         };
         if is_more {

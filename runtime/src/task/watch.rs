@@ -71,6 +71,11 @@ impl Watch {
         self.phase.load(Ordering::Relaxed).div_ceil(2)
     }
 
+    /// Whether a poll is under way. Any thread may ask.
+    pub(crate) fn is_in_poll(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) % 2 == 1
+    }
+
     /// The poll under way, if there is one. Any thread may ask.
     pub(crate) fn read(&self) -> Option<Watched> {
         let phase = self.phase.load(Ordering::Acquire);
