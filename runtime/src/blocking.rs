@@ -20,7 +20,7 @@ use crate::handle::Handle;
 use crate::panics::contain;
 use crate::scheduler::Shared;
 use crate::sync::{Condvar, Mutex, MutexGuard, wait_for};
-use crate::task::{Header, Id, JoinHandle, Push, Runnable, Schedule, TaskRef, Watch, new_task};
+use crate::task::{Header, Id, JoinHandle, Runnable, Schedule, TaskRef, Watch, new_task};
 
 /// Runs a closure that may block on a thread of its own, and gives back its result.
 ///
@@ -91,7 +91,7 @@ impl Queued {
     fn give_up(self) {
         match self.duty {
             Duty::Optional => self.call.shut_down(),
-            Duty::Mandatory => self.call.run(&Watch::new()),
+            Duty::Mandatory => run(self.call),
         }
     }
 }
@@ -185,7 +185,7 @@ impl Pool {
             if let Some(queued) = state.queue.pop_front() {
                 state.running += 1;
                 drop(state);
-                contain(|| queued.call.run(&Watch::new()));
+                contain(|| run(queued.call));
                 state = self.state.lock();
                 state.running -= 1;
                 if shared.clock.is_paused() {
@@ -354,13 +354,19 @@ impl<F: FnOnce() -> T, T> Future for Call<F> {
 /// The scheduler of a call, which is pushed once, when it is made.
 struct BlockingSchedule(Arc<Shared>);
 
+/// Runs a call, which is done after one poll.
+fn run(call: Runnable) {
+    let again = call.run(&Watch::new());
+    debug_assert!(again.is_none(), "a call is never pending");
+}
+
 impl Schedule for BlockingSchedule {
     type Place = ();
 
     fn place(&self) {}
 
     /// A call is in the queue from the start, so there is nothing to wake.
-    fn schedule((): (), runnable: Runnable, _: Push) {
+    fn schedule((): (), runnable: Runnable) {
         drop(runnable);
     }
 

@@ -38,11 +38,12 @@ pub(crate) fn without_budget<R>(f: impl FnOnce() -> R) -> R {
 fn with_left<R>(left: Option<u8>, poll: impl FnOnce() -> R) -> R {
     struct Restore(Option<u8>);
     impl Drop for Restore {
+        #[inline]
         fn drop(&mut self) {
-            LEFT.set(self.0);
+            LEFT.with(|left| left.set(self.0));
         }
     }
-    let _restore = Restore(LEFT.replace(left));
+    let _restore = Restore(LEFT.with(|cell| cell.replace(left)));
     poll()
 }
 

@@ -19,8 +19,7 @@ use crate::scheduler::Idle;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, UnsafeCell, wait_for};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, OwnedTasks, Push, Runnable, Schedule, Slot, TaskRef, Watch,
-    new_task,
+    Birth, Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Slot, TaskRef, Watch, new_task,
 };
 
 /// A scheduler that is one locked queue.
@@ -43,7 +42,7 @@ impl Queue {
             Birth { id: Id::next(), spawned_at: Location::caller(), shard: 0, is_named: false };
         let (task, runnable, join) = new_task(future, self.clone(), birth);
         match self.0.owned.bind(task) {
-            Ok(()) => Queue::schedule(self.clone(), runnable, Push::Woken),
+            Ok(()) => Queue::schedule(self.clone(), runnable),
             Err(refused) => refused.shut_down(),
         }
         join
@@ -54,7 +53,7 @@ impl Queue {
         let runnable = self.0.runnables.lock().pop_front();
         match runnable {
             Some(runnable) => {
-                runnable.run(&Watch::new());
+                run(runnable);
                 true
             }
             None => false,
@@ -73,6 +72,12 @@ impl Queue {
     }
 }
 
+/// Polls a task, which queues itself again if it was woken meanwhile.
+fn run(runnable: Runnable) {
+    let again = runnable.run(&Watch::new());
+    assert!(again.is_none(), "the default of `Schedule::again`");
+}
+
 impl Schedule for Queue {
     type Place = Queue;
 
@@ -80,7 +85,7 @@ impl Schedule for Queue {
         self.clone()
     }
 
-    fn schedule(place: Queue, runnable: Runnable, _push: Push) {
+    fn schedule(place: Queue, runnable: Runnable) {
         place.0.runnables.lock().push_back(runnable);
     }
 
@@ -309,15 +314,15 @@ fn taking_the_next_slot_against_replacing_it() {
         assert!(slot.replace(first).is_none());
         let thief = slot.clone();
         let steals = thread::spawn(move || match thief.take() {
-            Some(runnable) => runnable.run(&Watch::new()),
+            Some(runnable) => run(runnable),
             None => {}
         });
         if let Some(previous) = slot.replace(second) {
-            previous.run(&Watch::new());
+            run(previous);
         }
         steals.join().expect("the thief does not panic");
         if let Some(left) = slot.take() {
-            left.run(&Watch::new());
+            run(left);
         }
         assert!(joins.iter().all(JoinHandle::is_finished));
         queue.close();

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -34,8 +35,8 @@ use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, OwnedTasks, Push, Runnable, Schedule, Slot, TaskRef, Watch,
-    new_task, panic_message,
+    Birth, Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Slot, TaskRef, Watch, new_task,
+    panic_message,
 };
 use crate::threads::Threads;
 
@@ -198,15 +199,17 @@ impl Shared {
         F::Output: Send + 'static,
     {
         let id = Id::next();
-        let worker = worker::index_in(self);
-        let shard = worker.unwrap_or(id.as_u64() as usize % self.remotes.len());
+        let place = self.place();
+        let shard = match &place {
+            Place::Worker(worker) => worker.index,
+            Place::Injector(_) => id.as_u64() as usize % self.remotes.len(),
+        };
         let birth = self.birth(id, name, spawned_at, shard);
         let (task, runnable, join) = new_task(future, self.clone(), birth);
-        match (self.owned.bind(task), worker) {
-            (Err(refused), _) => return (join, Some(refused)),
-            (Ok(()), Some(_)) => worker::push_here(runnable, Push::Woken),
-            (Ok(()), None) => self.inject(runnable),
+        if let Err(refused) = self.owned.bind(task) {
+            return (join, Some(refused));
         }
+        Arc::schedule(place, runnable);
         (join, None)
     }
 
@@ -329,7 +332,7 @@ fn timers_of(clock: &timer::Clock, parker: &Arc<Parker>) -> timer::Driver {
 /// Where a runnable goes that was woken on this thread.
 pub(crate) enum Place {
     /// To the worker that this thread is.
-    Here,
+    Worker(Rc<Worker>),
     Injector(Arc<Shared>),
 }
 
@@ -338,15 +341,24 @@ impl Schedule for Arc<Shared> {
 
     #[inline]
     fn place(&self) -> Place {
-        if worker::index_in(self).is_some() { Place::Here } else { Place::Injector(self.clone()) }
+        match worker::current_of(self) {
+            Some(worker) => Place::Worker(worker),
+            None => Place::Injector(self.clone()),
+        }
     }
 
     #[inline]
-    fn schedule(place: Place, runnable: Runnable, push: Push) {
+    fn schedule(place: Place, runnable: Runnable) {
         match place {
-            Place::Here => worker::push_here(runnable, push),
+            Place::Worker(worker) => worker.push(runnable),
             Place::Injector(shared) => shared.inject(runnable),
         }
+    }
+
+    /// Only workers run these tasks.
+    #[inline]
+    fn again(&self, runnable: Runnable) -> Option<Runnable> {
+        Some(runnable)
     }
 
     fn release(&self, task: &TaskRef) -> Option<TaskRef> {

@@ -24,7 +24,7 @@ pub(super) trait Root {
     /// Polls the future if it has been woken. True: it is done.
     fn poll_if_woken(&mut self) -> bool;
 
-    fn is_woken(&self) -> bool;
+    fn wakeup(&self) -> Arc<Wakeup>;
 }
 
 struct RootFuture<'a, F: Future> {
@@ -35,7 +35,7 @@ struct RootFuture<'a, F: Future> {
 }
 
 /// What wakes the future of a `block_on`.
-struct Wakeup {
+pub(super) struct Wakeup {
     shared: Arc<Shared>,
     /// Set by whoever wakes (release), taken by the thread before it polls (acquire), so that the
     /// poll sees what led to the wake-up. Each time it is set counts as one of `awake_roots`, until
@@ -49,7 +49,7 @@ impl Wakeup {
         self.is_woken.swap(false, Ordering::AcqRel)
     }
 
-    fn is_woken(&self) -> bool {
+    pub(super) fn is_woken(&self) -> bool {
         self.is_woken.load(Ordering::SeqCst)
     }
 }
@@ -65,7 +65,7 @@ impl Wake for Wakeup {
         }
         self.shared.add_wakeup();
         let is_single_threaded = self.shared.config.scheduler == Scheduler::SingleThreaded;
-        if is_single_threaded && worker::index_in(&self.shared).is_some() {
+        if is_single_threaded && worker::current_of(&self.shared).is_some() {
             // The worker's own loop looks at the flag before it sleeps. If it is another thread's
             // future, that one is unparked below.
             self.unparker.unpark_own();
@@ -97,8 +97,8 @@ impl<F: Future> Root for RootFuture<'_, F> {
         true
     }
 
-    fn is_woken(&self) -> bool {
-        self.wakeup.is_woken()
+    fn wakeup(&self) -> Arc<Wakeup> {
+        self.wakeup.clone()
     }
 }
 
@@ -187,7 +187,7 @@ fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) 
             shared.add_wakeup();
             is_awake = true;
         };
-        if !root.is_woken() && !has_work() && !shared.advance_if_quiet(false, wake_up) {
+        if !root.wakeup().is_woken() && !has_work() && !shared.advance_if_quiet(false, wake_up) {
             parker.park(&|_| sleep_at_most(shared, &timers.0), &mut wakers);
         }
         if !is_awake {

@@ -11,7 +11,7 @@ use super::{Remote, Shared};
 use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
-use crate::task::{Push, Runnable, with_local_tasks};
+use crate::task::{LocalTasks, Runnable, local_tasks};
 
 /// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
 /// tasks that wake each other would otherwise keep everybody else waiting for ever.
@@ -27,9 +27,9 @@ pub(crate) struct Worker {
     /// Whether `idle` counts this worker as searching.
     pub(super) is_searching: Cell<bool>,
     next_in_a_row: Cell<u32>,
-    /// A task that woke itself in the poll that is under way, or has just ended.
-    again: Cell<Option<Runnable>>,
     is_local_turn: Cell<bool>,
+    /// Whether there are, or may be, other workers.
+    has_peers: bool,
     /// Polls until the clock is read again, and how many that were to begin with.
     pub(super) polls_left: Cell<u32>,
     pub(super) polls_per_reading: Cell<u32>,
@@ -60,19 +60,14 @@ pub(super) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
     }
 }
 
-/// The index of this thread's worker, if it is one of `shared`'s.
+/// This thread's worker, if it is one of `shared`'s. The reference ends before the call that asked.
 #[inline]
-pub(super) fn index_in(shared: &Arc<Shared>) -> Option<usize> {
-    with_current(|worker| {
-        let worker = worker?;
-        Arc::ptr_eq(&worker.shared, shared).then_some(worker.index)
-    })
-}
-
-/// Pushes to this thread's worker; `Shared::place` has found that it is one.
-#[inline]
-pub(super) fn push_here(runnable: Runnable, push: Push) {
-    with_current(|worker| worker.expect("this thread is a worker").push(runnable, push));
+pub(super) fn current_of(shared: &Arc<Shared>) -> Option<Rc<Worker>> {
+    let is_its_own = |worker: &&Rc<Worker>| Arc::ptr_eq(&worker.shared, shared);
+    let current = |worker: &RefCell<Option<Rc<Worker>>>| {
+        worker.try_borrow().ok()?.as_ref().filter(is_its_own).cloned()
+    };
+    WORKER.try_with(current).ok().flatten()
 }
 
 /// The index of the worker that this thread is, of whatever runtime.
@@ -89,6 +84,7 @@ pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Worker {
+        let has_peers = shared.capacity() > 1;
         // Any seed will do, zero too: `random` steps before it mixes.
         let random = shared.config.seed.wrapping_add(index as u64);
         Worker {
@@ -98,8 +94,8 @@ impl Worker {
             random: Cell::new(random),
             is_searching: Cell::new(false),
             next_in_a_row: Cell::new(0),
-            again: Cell::new(None),
             is_local_turn: Cell::new(false),
+            has_peers,
             polls_left: Cell::new(0),
             polls_per_reading: Cell::new(1),
             last_look: Cell::new(timer::real_now()),
@@ -206,41 +202,34 @@ impl Worker {
     /// Runs tasks until `root` is done, or, without one, until the runtime shuts down.
     /// True: `root` is done.
     pub(super) fn run(&self, mut root: Option<&mut dyn Root>) -> bool {
+        let root_wakeup = root.as_ref().map(|root| root.wakeup());
+        let is_root_woken = || root_wakeup.as_ref().is_some_and(|wakeup| wakeup.is_woken());
+        let local = local_tasks();
         loop {
             if self.shared.is_shut_down() || self.is_spare() && self.shared.may_retire() {
                 return false;
             }
-            if let Some(root) = &mut root {
-                if root.poll_if_woken() {
-                    return true;
-                }
+            if is_root_woken() && root.as_mut().is_some_and(|root| root.poll_if_woken()) {
+                return true;
             }
-            if let Some(runnable) = self.take() {
-                self.poll(runnable);
-            } else if !root.as_ref().is_some_and(|root| root.is_woken()) {
+            let mut again = None;
+            if let Some(runnable) = self.take(local.as_deref()) {
+                again = self.poll(runnable);
+            } else if !is_root_woken() {
                 self.park();
             }
             self.look_if_due();
-            self.queue_again();
-        }
-    }
-
-    /// Queues the task that woke itself in its poll. That comes after the look at I/O and timers, so
-    /// that one which takes long in each poll is behind those that it kept waiting.
-    #[inline]
-    fn queue_again(&self) {
-        if let Some(runnable) = self.again.take() {
-            let is_more = !self.queue.is_empty() || !self.remote().next.is_empty();
-            self.queue.push(runnable);
-            if is_more {
-                self.shared.notify();
+            // A task that woke itself comes after what was found just now: one that takes long in
+            // each poll is behind those that it kept waiting.
+            if let Some(runnable) = again {
+                self.push_last(runnable);
             }
         }
     }
 
     /// The next runnable from here or from elsewhere.
-    fn take(&self) -> Option<Runnable> {
-        if let Some(runnable) = self.take_own() {
+    fn take(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
+        if let Some(runnable) = self.take_own(local) {
             return Some(runnable);
         }
         if let Some(runnable) = self.take_injected() {
@@ -259,7 +248,8 @@ impl Worker {
         Some(runnable)
     }
 
-    fn take_own(&self) -> Option<Runnable> {
+    #[inline]
+    fn take_own(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
         let in_a_row = self.next_in_a_row.get();
         if in_a_row < MAX_NEXT_IN_A_ROW {
             if let Some(runnable) = self.remote().next.take() {
@@ -270,7 +260,7 @@ impl Worker {
         self.next_in_a_row.set(0);
         // Tasks that may not leave this thread take turns with those that may.
         let queued = || self.queue.pop();
-        let local = || with_local_tasks(|tasks| tasks?.take());
+        let local = || local?.take();
         let is_local_turn = !self.is_local_turn.get();
         self.is_local_turn.set(is_local_turn);
         let found = if is_local_turn { local().or_else(queued) } else { queued().or_else(local) };
@@ -304,7 +294,8 @@ impl Worker {
         self.shared.injector.pop_into(&self.queue)
     }
 
-    fn poll(&self, runnable: Runnable) {
+    /// Polls a task. If it woke itself, what is returned is for the caller to queue.
+    fn poll(&self, runnable: Runnable) -> Option<Runnable> {
         self.stop_searching();
         let watch = &self.remote().watch;
         if runnable.header().is_suspect() {
@@ -312,12 +303,14 @@ impl Worker {
         }
         // A task contains its own panics. Should anything else in there panic, such as a hook, one
         // task is lost, but not the worker.
-        contain(|| coop::with_budget(|| runnable.run(watch)));
+        let mut again = None;
+        contain(|| again = coop::with_budget(|| runnable.run(watch)));
         if watch.last_was_slow() {
             // However many polls were to pass before the next look: now.
             self.polls_per_reading.set(1);
             self.polls_left.set(0);
         }
+        again
     }
 
     /// The next poll may take long: see to it that the others can do without this worker. This is
@@ -344,31 +337,41 @@ impl Worker {
         }
     }
 
-    /// Queues a runnable of this worker.
+    /// Queues a runnable of this worker that was spawned or woken here.
     ///
-    /// One that was woken goes to the `next` slot: it likely shares data with the task that woke it,
-    /// and runs right after it. What was in the slot moves to the queue, where others see it; only
-    /// then is there more work than this worker is about to do, and a peer is woken.
-    pub(super) fn push(&self, runnable: Runnable, push: Push) {
-        if self.remote().is_in_place() {
+    /// It goes to the `next` slot: it likely shares data with the task that woke it, and runs right
+    /// after it. What was in the slot moves to the queue, where others see it; only then is there
+    /// more work than this worker is about to do, and a peer is woken.
+    #[inline]
+    pub(super) fn push(&self, runnable: Runnable) {
+        let remote = self.remote();
+        if remote.is_in_place() {
             return self.shared.inject(runnable);
         }
-        let remote = self.remote();
-        let is_more = match push {
-            Push::Woken => match remote.next.replace(runnable) {
-                None => !self.queue.is_empty(),
-                Some(previous) => {
-                    self.queue.push(previous);
-                    true
-                }
-            },
-            Push::WokenWhileRunning => {
-                let previous = self.again.replace(Some(runnable));
-                debug_assert!(previous.is_none(), "one poll at a time, queued again after it");
-                false
+        match remote.next.replace(runnable) {
+            None if self.queue.is_empty() => {}
+            None => self.notify_peer(),
+            Some(previous) => {
+                self.queue.push(previous);
+                self.notify_peer();
             }
-        };
+        }
+    }
+
+    /// Queues a runnable behind all others.
+    #[inline]
+    fn push_last(&self, runnable: Runnable) {
+        let is_more = !self.queue.is_empty() || !self.remote().next.is_empty();
+        self.queue.push(runnable);
         if is_more {
+            self.notify_peer();
+        }
+    }
+
+    /// There is more work here than this worker is about to do.
+    #[inline]
+    fn notify_peer(&self) {
+        if self.has_peers {
             self.shared.notify();
         }
     }

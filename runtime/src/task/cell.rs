@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::header::{Header, Links, TaskRef, Vtable};
 use super::join::JoinHandle;
 use super::state::{Finish, Start, State};
-use super::{Current, Id, JoinError, Push, Runnable, Schedule, Watch, waker};
+use super::{Current, Id, JoinError, Runnable, Schedule, Watch, waker};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicU8;
@@ -102,7 +102,7 @@ where
         unsafe { header.cast::<Cell<F, S>>().as_ref() }
     }
 
-    unsafe fn run(header: NonNull<Header>, watch: &Watch) {
+    unsafe fn run(header: NonNull<Header>, watch: &Watch) -> Option<Runnable> {
         // SAFETY: the vtable belongs to this type, and the `Runnable`'s reference keeps it alive.
         let cell = unsafe { Self::of(header) };
         let _current = Current::enter(&cell.header);
@@ -111,11 +111,13 @@ where
             Start::Cancel => {
                 cell.cancel_future();
                 // SAFETY: the future is gone, and the `Runnable`'s reference is given up here.
-                return unsafe { Self::complete(header) };
+                unsafe { Self::complete(header) }
+                return None;
             }
             Start::Stale => {
                 // SAFETY: the `Runnable`'s reference, of which this function disposes.
-                return drop(unsafe { TaskRef::from_raw(header) });
+                drop(unsafe { TaskRef::from_raw(header) });
+                return None;
             }
         }
         watch.begin(&cell.header);
@@ -123,15 +125,14 @@ where
         cell.header.note_poll(watch.end());
         if polled.is_ready() {
             // SAFETY: the stage holds the output, and the `Runnable`'s reference is given up here.
-            return unsafe { Self::complete(header) };
+            unsafe { Self::complete(header) }
+            return None;
         }
         match cell.header.state.finish_pending() {
             Finish::Idle => {}
             Finish::Requeue => {
-                let place = cell.scheduler.place();
                 // SAFETY: the `Runnable`'s reference lives on in the new one; `NOTIFIED` is set.
-                let runnable = unsafe { Runnable::from_raw(header) };
-                S::schedule(place, runnable, Push::WokenWhileRunning);
+                return cell.scheduler.again(unsafe { Runnable::from_raw(header) });
             }
             Finish::Cancel => {
                 cell.cancel_future();
@@ -141,6 +142,7 @@ where
             // SAFETY: the transition gave the last reference back.
             Finish::Free => unsafe { Self::free(header) },
         }
+        None
     }
 
     /// Polls and, when that was the last poll, puts the output or the panic into the stage.
@@ -273,7 +275,7 @@ where
         // SAFETY: the caller's transition set `NOTIFIED` and counted the reference.
         let runnable = unsafe { Runnable::from_raw(header) };
         // From here on the cell may be run, completed and freed by another thread.
-        S::schedule(place, runnable, Push::Woken);
+        S::schedule(place, runnable);
     }
 
     unsafe fn cancel(header: NonNull<Header>) {

@@ -48,7 +48,7 @@ pub(super) struct Links {
 /// The functions that know the future's type. Each takes the pointer that it was reached through.
 pub(super) struct Vtable {
     /// Polls once, under the eyes of the watch. Consumes the `Runnable`'s reference.
-    pub(super) run: unsafe fn(NonNull<Header>, &Watch),
+    pub(super) run: unsafe fn(NonNull<Header>, &Watch) -> Option<Runnable>,
     /// Hands a counted `Runnable` to the scheduler.
     pub(super) schedule: unsafe fn(NonNull<Header>),
     /// Drops the future and completes as shut down; the caller holds `RUNNING` and its own reference.
@@ -190,9 +190,11 @@ impl Runnable {
         self.0.header()
     }
 
-    /// Polls the future once, on this thread, and shows that in the thread's `watch`.
+    /// Polls the future once, on this thread, and shows that in the thread's `watch`. If the task
+    /// was woken meanwhile, it may give back the permission for its next poll, which the caller
+    /// queues.
     #[inline]
-    pub(crate) fn run(self, watch: &Watch) {
+    pub(crate) fn run(self, watch: &Watch) -> Option<Runnable> {
         let run = self.header().vtable.run;
         let header = self.0.into_raw();
         // SAFETY: a `Runnable` is the one permission to poll, and its reference goes along.

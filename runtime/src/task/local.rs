@@ -12,7 +12,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Header, Id, JoinHandle, OwnedTasks, Push, Runnable, Schedule, TaskRef, new_task};
+use super::{Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, TaskRef, new_task};
 use crate::park::Unparker;
 use crate::scheduler::Shared;
 use crate::sync::Mutex;
@@ -60,7 +60,8 @@ pub(crate) fn with_local_tasks<R>(f: impl FnOnce(Option<&LocalTasks>) -> R) -> R
     }
 }
 
-fn current() -> Option<Rc<LocalTasks>> {
+/// The local tasks of this thread, if it can have any.
+pub(crate) fn local_tasks() -> Option<Rc<LocalTasks>> {
     LOCAL.try_with(|tasks| tasks.borrow().clone()).ok().flatten()
 }
 
@@ -101,7 +102,7 @@ where
     F::Output: 'static,
 {
     let spawned_at = Location::caller();
-    let Some(tasks) = current() else {
+    let Some(tasks) = local_tasks() else {
         panic!(
             "runtime: `spawn_local` needs a thread that runs tasks, but this one does not.\n  \
              help: call it inside a spawned task or the future of `block_on`; \
@@ -165,7 +166,7 @@ pub(crate) struct LocalGuard {
 impl Drop for LocalGuard {
     fn drop(&mut self) {
         // While the futures are dropped they are still local tasks of this thread.
-        if let Some(tasks) = current() {
+        if let Some(tasks) = local_tasks() {
             tasks.inbox.owned.close_and_shut_down(0);
             tasks.inbox.woken.lock().is_closed = true;
             while let Some(runnable) = tasks.take() {
@@ -194,7 +195,7 @@ impl Schedule for LocalSchedule {
         if is_here.unwrap_or(false) { Place::Here } else { Place::Inbox(self.0.clone()) }
     }
 
-    fn schedule(place: Place, runnable: Runnable, _push: Push) {
+    fn schedule(place: Place, runnable: Runnable) {
         match place {
             Place::Here => with_local_tasks(|tasks| {
                 let tasks = tasks.expect("`place` has found them");

@@ -41,7 +41,7 @@ pub use crate::scheduler::block_in_place;
 pub(crate) use cell::{Birth, new_task};
 pub(crate) use header::{Header, TaskRef};
 pub(crate) use join::panic_message;
-pub(crate) use local::{LocalTasks, with_local_tasks};
+pub(crate) use local::{LocalTasks, local_tasks, with_local_tasks};
 pub(crate) use owned::OwnedTasks;
 pub(crate) use slot::Slot;
 pub(crate) use watch::{Watch, Watched};
@@ -59,15 +59,6 @@ impl Runnable {
     }
 }
 
-/// Why a `Runnable` is pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Push {
-    /// It was idle: whoever woke it may expect it to run soon.
-    Woken,
-    /// It was woken during its own poll, as by `yield_now`: everybody else goes first.
-    WokenWhileRunning,
-}
-
 /// What a task needs to know of its scheduler.
 ///
 /// The implementor promises that the `Runnable`s of a task whose future is not `Send` are run, shut
@@ -81,7 +72,14 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
     fn place(&self) -> Self::Place;
 
     /// Queues a `Runnable`, and sees to it that a thread will look at the queue.
-    fn schedule(place: Self::Place, runnable: Runnable, push: Push);
+    fn schedule(place: Self::Place, runnable: Runnable);
+
+    /// Queues the `Runnable` of a task that was woken in its own poll, as by `yield_now`: everybody
+    /// else goes first. Or gives it back, for the caller of [`Runnable::run`] to do so.
+    fn again(&self, runnable: Runnable) -> Option<Runnable> {
+        Self::schedule(self.place(), runnable);
+        None
+    }
 
     /// Takes a complete task out of the list of live tasks; returns the list's reference.
     fn release(&self, task: &TaskRef) -> Option<TaskRef>;
@@ -141,9 +139,10 @@ thread_local! {
 }
 
 impl Current {
+    #[inline]
     fn enter(task: &Header) -> CurrentGuard {
         let now = Current { id: task.id, spawned_at: task.spawned_at, is_named: task.is_named };
-        CurrentGuard(CURRENT.replace(Some(now)))
+        CurrentGuard(CURRENT.with(|current| current.replace(Some(now))))
     }
 
     pub(crate) fn get() -> Option<Current> {
@@ -155,8 +154,9 @@ impl Current {
 struct CurrentGuard(Option<Current>);
 
 impl Drop for CurrentGuard {
+    #[inline]
     fn drop(&mut self) {
-        CURRENT.set(self.0);
+        CURRENT.with(|current| current.set(self.0));
     }
 }
 
