@@ -101,11 +101,14 @@ mod timer_fd {
     use std::os::fd::OwnedFd;
     use std::time::Duration;
 
-    use rustix::io::read;
+    use rustix::io::{Errno, read};
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
     };
+
+    /// How long a sleep is if the timer cannot be read.
+    const WITHOUT_TIMER: Duration = Duration::from_millis(10);
 
     /// A timer of the kernel's that one thread reads and any may set.
     pub(super) struct TimerFd(OwnedFd);
@@ -125,13 +128,17 @@ mod timer_fd {
             };
             let it_value = time.map_or(never, after);
             let once = Itimerspec { it_interval: never, it_value };
-            timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)
-                .expect("the descriptor is a timer, and the time is valid");
+            // It can fail only if the process has forbidden itself the call, or has closed what is
+            // not its own. Then `wait` does without.
+            let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once);
         }
 
         /// Waits for the end of the time, or for a signal's handler.
         pub(super) fn wait(&self) {
-            let _ = read(&self.0, &mut [0; 8]);
+            match read(&self.0, &mut [0; 8]) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => std::thread::sleep(WITHOUT_TIMER),
+            }
         }
     }
 }

@@ -74,8 +74,8 @@ pub(crate) struct Monitor {
     /// constants above. Written under the lock of `alarm`; relaxed, as a worker that is to see
     /// `RESTING` has the fence in the argument at the top of the file.
     put_off_from: AtomicU64,
-    /// Until when the monitor looks closely, in the same unit. Written by its thread, read by the
-    /// workers; relaxed, a number on its own.
+    /// Until when the monitor looks closely, in the same unit. Only grows; relaxed, a number on its
+    /// own.
     wary_until: AtomicU64,
     epoch: Instant,
     alarm: Alarm,
@@ -130,12 +130,14 @@ impl Monitor {
     }
 
     /// A worker has been in short polls for longer than they should take, or in a long one: the next
-    /// look is not put off.
+    /// look is not put off, and the monitor is wary. Otherwise a task that computes for some
+    /// milliseconds, and then sleeps for as long as the monitor, would never be met by it.
     #[cold]
-    pub(crate) fn suspect(&self) {
-        let _alarm = self.alarm.setting();
-        if self.put_off_from.load(Ordering::Relaxed) != RESTING {
-            self.put_off_from.store(NEVER, Ordering::Relaxed);
+    pub(crate) fn suspect(&self, now: Instant) {
+        let mut alarm = self.alarm.setting();
+        self.be_wary(now);
+        if self.put_off_from.swap(NEVER, Ordering::Relaxed) == RESTING {
+            alarm.set(Some(CLOSE));
         }
     }
 
@@ -178,7 +180,7 @@ impl Monitor {
     }
 
     fn be_wary(&self, now: Instant) {
-        self.wary_until.store(self.since_epoch(now + WARY), Ordering::Relaxed);
+        self.wary_until.fetch_max(self.since_epoch(now + WARY), Ordering::Relaxed);
     }
 
     /// Nanoseconds from `epoch` to `time`: more than `RESTING`, less than `NEVER`.
@@ -206,6 +208,8 @@ struct Sampler {
     reports: Reports,
     all_slow_for: Duration,
     all_well_for: Duration,
+    /// Whether the spare workers have been told to leave when they can.
+    may_spares_retire: bool,
 }
 
 /// One worker, as the monitor has seen it.
@@ -230,6 +234,7 @@ impl Sampler {
             shared,
             all_slow_for: Duration::ZERO,
             all_well_for: Duration::ZERO,
+            may_spares_retire: false,
         }
     }
 
@@ -238,13 +243,15 @@ impl Sampler {
         let mut is_second_look = false;
         while !self.shared.is_shut_down() {
             let any_in_poll = self.look(slept);
-            if self.shared.is_idle() && !self.shared.has_spares() {
+            if self.shared.is_idle() && (self.may_spares_retire || !self.shared.has_spares()) {
                 self.rest();
                 (slept, is_second_look) = (Duration::ZERO, false);
                 continue;
             }
             // A busy worker is in a poll at every look; two looks at it are a pair, and then calm.
-            is_second_look = any_in_poll && !is_second_look;
+            // If the second one was put off, it is the first of another pair.
+            let was_pair = is_second_look && slept <= 2 * CLOSE;
+            is_second_look = any_in_poll && !was_pair;
             let interval = self.shared.monitor.interval(timer::real_now());
             slept = self.sleep(if is_second_look { CLOSE } else { interval });
         }
@@ -338,12 +345,14 @@ impl Sampler {
         if !all_regular_slow {
             self.all_slow_for = Duration::ZERO;
             self.all_well_for += slept;
-            if self.all_well_for >= ALL_WELL {
+            if self.all_well_for >= ALL_WELL && !self.may_spares_retire {
+                self.may_spares_retire = true;
                 self.shared.retire_spares();
             }
             return;
         }
         self.all_well_for = Duration::ZERO;
+        self.may_spares_retire = false;
         if any_free_spare {
             self.all_slow_for = Duration::ZERO;
             return;

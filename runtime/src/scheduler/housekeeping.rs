@@ -48,17 +48,27 @@ impl Worker {
     /// The monitor need not look for a while, unless some poll since the last look may have been a
     /// long one. True: it may.
     fn tell_monitor(&self, now: Instant) -> bool {
-        let is_suspicious = self.has_been_long(now);
+        if self.suspect_itself(now) {
+            return true;
+        }
+        self.shared.monitor.put_off(now, || self.shared.is_well_beside(self.index));
+        false
+    }
+
+    /// Tells the monitor if a poll since the last look may have been a long one. True: it may.
+    pub(super) fn suspect_itself(&self, now: Instant) -> bool {
+        let is_suspicious = now.saturating_duration_since(self.last_look.get()) >= monitor::CLOSE;
         if is_suspicious {
-            self.shared.monitor.suspect();
-        } else {
-            self.shared.monitor.put_off(now, || self.shared.is_well_beside(self.index));
+            self.shared.monitor.suspect(now);
         }
         is_suspicious
     }
 
-    fn has_been_long(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last_look.get()) >= monitor::CLOSE
+    /// Goes on after a park, or after all without one: `idle` counts this worker as running.
+    pub(super) fn is_running_again(&self) {
+        let now = timer::real_now();
+        self.last_look.set(now);
+        self.shared.monitor.left_park(now, || self.shared.is_well_beside(self.index));
     }
 
     fn look(&self) {
@@ -89,12 +99,13 @@ impl Worker {
     /// Sleeps until there may be something to do.
     pub(super) fn park(&self) {
         let shared = &*self.shared;
-        if self.has_been_long(timer::real_now()) {
-            shared.monitor.suspect();
-        }
+        self.suspect_itself(timer::real_now());
         self.remote().metrics.publish_forced_yields();
         let is_last = shared.idle.park(self.index, self.is_searching.replace(false));
-        let unpark = || self.is_searching.set(shared.idle.unpark(self.index));
+        let unpark = || {
+            self.is_searching.set(shared.idle.unpark(self.index));
+            self.is_running_again();
+        };
         if !self.may_sleep(is_last) {
             unpark();
         } else if !shared.advance_if_quiet(true, unpark) {
@@ -103,9 +114,6 @@ impl Worker {
             let is_polling =
                 self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
             unpark();
-            let now = timer::real_now();
-            self.last_look.set(now);
-            shared.monitor.left_park(now, || shared.is_well_beside(self.index));
             self.turn_timers(&mut wakers);
             if is_polling {
                 self.turn(&shared.entered_timers, &mut wakers);

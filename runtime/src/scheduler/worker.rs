@@ -154,13 +154,12 @@ impl Worker {
         // A spare worker counts as running from the moment that it was decided to start it.
         let is_searching = !self.is_spare() && self.shared.idle.unpark(self.index);
         self.is_searching.set(is_searching);
-        let now = timer::real_now();
-        self.last_look.set(now);
-        self.shared.monitor.left_park(now, || self.shared.is_well_beside(self.index));
+        self.is_running_again();
         self.polls_left.set(0);
     }
 
     fn end(&self) {
+        self.suspect_itself(timer::real_now());
         let is_searching = self.is_searching.replace(false);
         let nobody_searches = if self.is_spare() {
             self.hand_over();
