@@ -12,7 +12,7 @@ use crate::process::kill_servers;
 /// Far above what any test takes on a loaded machine: a limit for hangs, not for slowness.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Lets its test run for at most 60 s; made by [`watch`].
+/// Lets its test run for at most 180 s; made by [`watch`].
 #[derive(Debug)]
 #[must_use = "the test is watched as long as this lives"]
 pub struct Watchdog {
@@ -20,7 +20,7 @@ pub struct Watchdog {
     _alive: Sender<()>,
 }
 
-/// Ends the process, naming the calling test, if the watchdog is not dropped within 60 s.
+/// Ends the process, naming the calling test, if the watchdog is not dropped within 180 s.
 ///
 /// Only that helps against a thread that never returns: a test cannot be ended from outside.
 #[track_caller]
