@@ -1,7 +1,9 @@
 //! Addresses of Unix sockets.
 
 use socket2::SockAddr;
+use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
@@ -32,6 +34,44 @@ pub(crate) fn unix_addr(path: &Path) -> io::Result<SocketAddr> {
         Some((0, name)) => abstract_addr(name).or_else(|error| refused(&error.to_string())),
         Some(_) if bytes.contains(&0) => refused("it has a NUL byte inside"),
         Some(_) => SocketAddr::from_pathname(path),
+    }
+}
+
+/// Adds to an error which address was tried: the system says only what is wrong with it.
+pub(crate) fn naming<T>(
+    addr: &SocketAddr,
+    tried: &'static str,
+    result: io::Result<T>,
+) -> io::Result<T> {
+    result.map_err(|error| {
+        let kind = error.kind();
+        io::Error::new(kind, Refused { tried, addr: addr.clone(), error })
+    })
+}
+
+/// An address of which the operating system would not have what was tried.
+#[derive(Debug)]
+struct Refused {
+    tried: &'static str,
+    addr: SocketAddr,
+    error: io::Error,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} ", self.tried)?;
+        match (self.addr.as_pathname(), abstract_name(&self.addr)) {
+            (Some(path), _) => write!(f, "{path:?}")?,
+            (None, Some(name)) => write!(f, "the abstract name \"{}\"", name.escape_ascii())?,
+            (None, None) => f.write_str("an unnamed address")?,
+        }
+        write!(f, ": {}", self.error)
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::driver::registered::Registered;
 use crate::handle::Handle;
 use crate::interest::Interest;
 use crate::methods::{datagram_methods, file_traits, sent, socket_methods};
-use crate::unix_addr::unix_addr;
+use crate::unix_addr::{naming, unix_addr};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
@@ -55,7 +55,8 @@ impl UnixDatagram {
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
         let handle = Handle::current_for("UnixDatagram::bind");
         let addr = unix_addr(path.as_ref())?;
-        let socket = std::os::unix::net::UnixDatagram::bind_addr(&addr)?;
+        let socket = std::os::unix::net::UnixDatagram::bind_addr(&addr);
+        let socket = naming(&addr, "bind a socket to", socket)?;
         UnixDatagram::nonblocking(socket, &handle)
     }
 
@@ -103,7 +104,8 @@ impl UnixDatagram {
     /// and others of the operating system; [`InvalidInput`](io::ErrorKind::InvalidInput) if the
     /// path is too long, with the limit.
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        self.io.get_ref().connect_addr(&unix_addr(path.as_ref())?)
+        let addr = unix_addr(path.as_ref())?;
+        naming(&addr, "connect to", self.io.get_ref().connect_addr(&addr))
     }
 
     socket_methods!("UnixDatagram", std::os::unix::net::UnixDatagram, SocketAddr);

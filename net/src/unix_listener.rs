@@ -4,7 +4,7 @@ use crate::driver::registered::Registered;
 use crate::handle::Handle;
 use crate::incoming::skip_failed;
 use crate::methods::listener_methods;
-use crate::unix_addr::unix_addr;
+use crate::unix_addr::{naming, unix_addr};
 use crate::unix_stream::UnixStream;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -53,7 +53,9 @@ impl UnixListener {
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the file exists, though nobody may listen there
     /// any more; [`NotFound`](io::ErrorKind::NotFound) if its folder does not,
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), and others of the operating system;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the path is too long, with the limit.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the path is too long, with the limit. The
+    /// message names the path; the system's own error is the
+    /// [source](std::error::Error::source) of the one inside.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -77,7 +79,8 @@ impl UnixListener {
     }
 
     fn bind_with(addr: &SocketAddr, handle: &Handle) -> io::Result<UnixListener> {
-        let listener = std::os::unix::net::UnixListener::bind_addr(addr)?;
+        let listener = std::os::unix::net::UnixListener::bind_addr(addr);
+        let listener = naming(addr, "listen at", listener)?;
         listener.set_nonblocking(true)?;
         Ok(UnixListener::from_fd(listener.into(), handle))
     }

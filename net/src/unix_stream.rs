@@ -7,7 +7,7 @@ use crate::methods::{
     write_methods,
 };
 use crate::ucred::UCred;
-use crate::unix_addr::{to_system, unix_addr};
+use crate::unix_addr::{naming, to_system, unix_addr};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -80,10 +80,10 @@ impl UnixStream {
     }
 
     fn connect_now(addr: &SocketAddr, handle: &Handle) -> io::Result<UnixStream> {
-        let addr = to_system(addr)?;
+        let system = to_system(addr)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.connect(&addr)?;
+        naming(addr, "connect to", socket.connect(&system))?;
         Ok(UnixStream::new(OwnedFd::from(socket).into(), handle))
     }
 

@@ -121,8 +121,17 @@ fn what_cannot_be_connected_to_is_the_systems_error() {
         drop(UnixListener::bind(&path).expect("the path is free"));
         let error = UnixStream::connect(&path).await.expect_err("nobody listens any more");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        assert_eq!(
+            text,
+            format!("cannot connect to {:?}: Connection refused (os error 111)", path.as_ref())
+        );
         let error = UnixListener::bind(&path).expect_err("the stale file is there");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&format!("{:?}", path.as_ref())), "{error}");
+        let source = error.get_ref().and_then(std::error::Error::source).expect("the system's");
+        let source = source.downcast_ref::<std::io::Error>().expect("the system's");
+        assert_eq!(source.kind(), ErrorKind::AddrInUse);
         std::fs::remove_file(&path).expect("the stale file is there");
         UnixListener::bind(&path).expect("the path is free again");
 
