@@ -1,0 +1,136 @@
+//! What goes wrong at the sources of events, at the level of the whole runtime: no byte is lost or
+//! doubled, the error is the right one, nothing spins, hangs or stays open.
+//!
+//! What one source promises by itself is tested beside it; `docs/src/testing.md` has the table.
+
+mod files;
+mod pipes;
+mod processes;
+mod signals;
+mod sockets;
+mod streams;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runtime::{Builder, Runtime, Scheduler};
+use rustix::time::{ClockId, clock_gettime};
+use windlass_tests::{Watchdog, current_scene, open_files, watch};
+
+const MODES: [Scheduler; 2] = [Scheduler::SingleThreaded, Scheduler::WorkStealing];
+
+/// Not a test by itself: what the other tests start.
+#[test]
+fn scenes() {
+    let Some((scene, mode)) = current_scene() else { return };
+    let runtime = in_mode(mode);
+    match scene.as_str() {
+        "send" => sockets::send(&runtime),
+        "broken_disk" => files::broken_disk(&runtime),
+        "small_disk" => files::small_disk(runtime),
+        "closed_output" => streams::closed_output(&runtime),
+        "empty_input" => streams::empty_input(&runtime),
+        scene => panic!("there is no scene {scene:?}"),
+    }
+    // Past the harness, which prints too.
+    std::process::exit(0);
+}
+
+fn in_mode(mode: Scheduler) -> Runtime {
+    let builder = Builder::new().scheduler(mode);
+    let builder = if mode == Scheduler::WorkStealing { builder.workers(2) } else { builder };
+    builder.build().expect("the system has threads and files for a runtime")
+}
+
+/// Runs a test in both modes, and sees that no file is left open.
+fn both_modes(test: impl Fn(&Runtime)) {
+    for mode in MODES {
+        eprintln!("mode: {mode}");
+        let before = open_files();
+        let runtime = in_mode(mode);
+        test(&runtime);
+        drop(runtime);
+        wait_until(|| open_files() <= before, "files are left open");
+    }
+}
+
+/// Waits for the test's turn, and watches it from then on. Files and processor time are counted for
+/// the whole process, and a test that has others run beside it would see theirs.
+#[track_caller]
+fn alone() -> (MutexGuard<'static, ()>, Watchdog) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    (turn, watch())
+}
+
+/// Waits for what other threads or processes do. Files, too: the runtime's monitor opens some for a
+/// moment, when a test is so slow that it reports a stuck task.
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool, otherwise: &str) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{otherwise}");
+        thread::yield_now();
+    }
+}
+
+/// The processor time of this process.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Sees that the runtime sleeps while nothing happens but a timer: whoever spins uses as much
+/// processor time as passes. That other programs are busy can only lower what is measured.
+#[track_caller]
+fn assert_sleeps(runtime: &Runtime) {
+    let (began, used) = (Instant::now(), processor_time());
+    runtime.block_on(runtime::time::sleep(Duration::from_millis(200)));
+    let (passed, used) = (began.elapsed(), processor_time() - used);
+    assert!(used < passed / 2, "it spins: {used:?} of processor time in {passed:?}");
+}
+
+/// Bytes that differ from their neighbours, and from those a page away.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+}
+
+/// A directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Dir {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("windlass-faults-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("the name is new");
+        Dir(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `strace` with these flags, in front of a program; none where it is not, or may not trace.
+fn strace(flags: &[&str]) -> Option<std::process::Command> {
+    let strace = windlass_tests::find_tool("strace")?;
+    let trial = std::process::Command::new(&strace).args(["-o", "/dev/null", "true"]).output();
+    if !trial.is_ok_and(|output| output.status.success()) {
+        windlass_tests::say("skipped what needs `strace`, which may not trace here");
+        return None;
+    }
+    let mut command = std::process::Command::new(strace);
+    command.args(["-f", "-qq", "-o", "/dev/null"]).args(flags);
+    Some(command)
+}

@@ -1,0 +1,86 @@
+//! The standard streams, when the other end has gone.
+
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
+
+use runtime::Runtime;
+use runtime::io::{self, AsyncReadExt, AsyncWriteExt};
+use windlass_tests::scene;
+
+use super::{MODES, alone, assert_sleeps};
+
+/// Writes to an output that nobody reads any more, in each way that there is.
+pub(super) fn closed_output(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut output = io::stdout();
+        // The test closes the pipe when it has seen this.
+        output.write_all(b"-ready\n").await.expect("it is read");
+        let error = loop {
+            if let Err(error) = output.write_all(&[b'x'; 65_536]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        for _ in 0..3 {
+            let error = output.write_all(b"x").await.expect_err("nobody reads");
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        }
+        AsyncWriteExt::write_all(&mut output, b"accepted").await.expect("it is accepted first");
+        assert_eq!(output.flush().await.expect_err("told").kind(), ErrorKind::BrokenPipe);
+        output.flush().await.expect("told once");
+        io::stderr().write_all(b"-broken\n").await.expect("it is read");
+    });
+    assert_sleeps(runtime);
+}
+
+#[test]
+fn an_output_that_nobody_reads_any_more_is_a_broken_pipe() {
+    let _alone = alone();
+    for mode in MODES {
+        let mut child = scene("closed_output", mode).spawn().expect("this program can be started");
+        let output = child.stdout.take().expect("it is piped");
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(output));
+        while !lines.next().expect("it prints").expect("text").contains("-ready") {}
+        drop(lines);
+        let output = child.wait_with_output().expect("it ends");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{mode}, {}: {errors}", output.status);
+        assert!(errors.contains("-broken"), "{mode}: {errors}");
+    }
+}
+
+/// Reads the end of the input again and again.
+pub(super) fn empty_input(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut input = io::stdin();
+        for _ in 0..1000 {
+            assert_eq!(input.read(&mut [0; 100]).await.expect("the end is no error"), 0);
+        }
+        let mut rest = Vec::new();
+        AsyncReadExt::read_to_end(&mut input, &mut rest).await.expect("the end is no error");
+        assert_eq!(rest, b"");
+    });
+    assert_sleeps(runtime);
+}
+
+#[test]
+fn an_input_that_is_empty_or_closed_is_at_its_end() {
+    let _alone = alone();
+    for mode in MODES {
+        let null = || Stdio::null();
+        let played = scene("empty_input", mode).stdin(null()).output().expect("it can be started");
+        assert!(played.status.success(), "{mode}: {}", String::from_utf8_lossy(&played.stderr));
+        // Closed altogether: the standard library puts something empty there.
+        let plain = scene("empty_input", mode);
+        let mut closed = Command::new("sh");
+        closed.args(["-c", "exec \"$0\" \"$@\" <&- >&-"]);
+        closed.arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                closed.env(name, value);
+            }
+        }
+        let played = closed.stderr(Stdio::piped()).output().expect("it can be started");
+        assert!(played.status.success(), "{mode}: {}", String::from_utf8_lossy(&played.stderr));
+    }
+}
