@@ -13,7 +13,7 @@ use super::OpenOptions;
 use super::cached::Cached;
 use super::file_io::Cursor;
 use crate::handle::Handle;
-use crate::io::call::Call;
+use crate::io::call::{Call, retry_interrupted};
 use crate::io::write_behind::WriteBehind;
 
 /// The most that one call on a blocking thread reads; a larger buffer is filled in part.
@@ -174,7 +174,7 @@ impl File {
         }
         let mut bytes = vec![0; buf.len().min(MOST_PER_CALL)];
         let read = move |file: &std::fs::File| {
-            let read = file.read_at(&mut bytes, offset)?;
+            let read = retry_interrupted(|| file.read_at(&mut bytes, offset))?;
             Ok((bytes, read))
         };
         let (bytes, read) = self.ordered(read).await?;
@@ -195,7 +195,7 @@ impl File {
         let behind = self.behind.clone();
         let write = move || {
             behind.drain();
-            behind.target().write_at(&bytes, offset)
+            retry_interrupted(|| behind.target().write_at(&bytes, offset))
         };
         Call::start_mandatory(&self.handle, write)?.await
     }

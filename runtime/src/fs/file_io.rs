@@ -12,7 +12,7 @@ use super::File;
 use super::cached::Cached;
 use super::file::MOST_PER_CALL;
 use crate::coop;
-use crate::io::call::Call;
+use crate::io::call::{Call, retry_interrupted};
 
 /// What goes on at the cursor of a [`File`], apart from writes that were accepted.
 ///
@@ -253,7 +253,7 @@ impl File {
             if buffer.len() < wanted {
                 buffer.resize(wanted, 0);
             }
-            let read = behind.target().read(&mut buffer[..wanted])?;
+            let read = retry_interrupted(|| behind.target().read(&mut buffer[..wanted]))?;
             Ok((buffer, read))
         };
         self.cursor.call = Some(Move::Read(Call::start(&self.handle, read)?));

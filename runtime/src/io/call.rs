@@ -57,6 +57,18 @@ impl<T> Future for Call<T> {
     }
 }
 
+/// Makes a system call until no signal interrupts it. On Unix a slow one, of a pipe or a network's file
+/// system, ends early when a signal is handled on its thread; whoever awaits it has nothing to do with
+/// that.
+pub(crate) fn retry_interrupted<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Runs `work` on a blocking thread of the runtime that polls this first.
 ///
 /// # Panics

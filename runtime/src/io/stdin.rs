@@ -10,6 +10,7 @@ use std::thread;
 
 use futures_util::io::AsyncRead;
 
+use super::call::retry_interrupted;
 use crate::coop;
 use crate::sync::{Condvar, Mutex, wait_for};
 
@@ -111,7 +112,7 @@ impl Input {
             let mut buffer = mem::take(&mut state.buffer);
             drop(state);
             buffer.resize(BUFFER, 0);
-            let result = read_retried(&mut buffer);
+            let result = retry_interrupted(|| io::stdin().read(&mut buffer));
             state = self.state.lock();
             state.is_wanted = false;
             state.buffer = buffer;
@@ -124,15 +125,6 @@ impl Input {
             drop(state);
             waiters.into_iter().for_each(Waker::wake);
             state = self.state.lock();
-        }
-    }
-}
-
-fn read_retried(buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match io::stdin().read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
         }
     }
 }

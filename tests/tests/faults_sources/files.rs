@@ -24,6 +24,60 @@ fn with_file(mut command: Command, path: &std::path::Path) -> Command {
     command
 }
 
+/// Writes a file in each way that there is, and reads it back in each.
+pub(super) fn copy(runtime: &Runtime) {
+    let path = file_of_scene();
+    let bytes = pattern(LENGTH);
+    runtime.block_on(async {
+        fs::write(&path, &bytes).await.expect("a disk");
+        assert!(fs::read(&path).await.expect("a disk") == bytes, "whole");
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).open(&path).await.expect("it was made");
+        let other: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
+        for part in other.chunks(70_000) {
+            AsyncWriteExt::write_all(&mut file, part).await.expect("a disk");
+        }
+        file.flush().await.expect("a disk");
+        file.rewind().await.expect("a file");
+        let mut read = vec![0; LENGTH];
+        file.read_exact(&mut read).await.expect("a disk");
+        assert!(read == other, "in pieces");
+        for (index, part) in bytes.chunks(50_000).enumerate() {
+            let mut at = index * 50_000;
+            let mut rest = part;
+            while !rest.is_empty() {
+                let wrote = file.write_at(rest, at as u64).await.expect("a disk");
+                (at, rest) = (at + wrote, &rest[wrote..]);
+            }
+        }
+        let mut read = Vec::new();
+        file.rewind().await.expect("a file");
+        file.read_to_end(&mut read).await.expect("a disk");
+        assert!(read == bytes, "by place");
+    });
+    println!("-copied");
+}
+
+/// A signal that arrives during a call interrupts it; here every third one, as strace does it.
+#[test]
+fn interrupted_calls_lose_and_double_nothing() {
+    let _alone = alone();
+    for mode in MODES {
+        let dir = Dir::new();
+        let path = dir.file("interrupted");
+        let name = path.to_str().expect("a temporary folder has a plain name");
+        let calls = "read,write,pread64,pwrite64,preadv2,openat,fsync";
+        let injected = format!("--inject={calls}:error=EINTR:when=1+3");
+        let trace = format!("trace={calls}");
+        let Some(command) = strace(&["-P", name, "-e", &trace, &injected]) else { return };
+        let command = with_file(scene_under(command, "copy", mode), &path);
+        let mut scene = Scene::start(command);
+        scene.wait_for("-copied");
+        scene.end();
+        assert!(std::fs::read(&path).expect("it was made") == pattern(LENGTH), "{mode}");
+    }
+}
+
 /// Reads a file that the disk no longer gives.
 pub(super) fn broken_disk(runtime: &Runtime) {
     let path = file_of_scene();

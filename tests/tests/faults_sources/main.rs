@@ -29,6 +29,7 @@ fn scenes() {
     let runtime = in_mode(mode);
     match scene.as_str() {
         "send" => sockets::send(&runtime),
+        "copy" => files::copy(&runtime),
         "broken_disk" => files::broken_disk(&runtime),
         "small_disk" => files::small_disk(runtime),
         "closed_output" => streams::closed_output(&runtime),
