@@ -8,6 +8,8 @@
 
 mod c_program;
 mod drops;
+#[cfg(doctest)]
+mod listings;
 mod modes;
 mod panic;
 mod process;
