@@ -136,7 +136,8 @@ fn an_output_that_never_ends_can_be_given_up() {
         let dir = super::Dir::new();
         let path = dir.file("id");
         runtime.block_on(async {
-            let mut command = sh("sleep 100 & echo $! > \"$0.new\"; mv \"$0.new\" \"$0\"");
+            let mut command =
+                sh("sleep 100 & echo $! > \"$0.new\"; mv \"$0.new\" \"$0\"; exec sleep 0.3");
             let mut output = Box::pin(command.arg(&path).output());
             while !path.exists() {
                 assert!(futures_util::poll!(&mut output).is_pending());
