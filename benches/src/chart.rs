@@ -1,5 +1,7 @@
 //! Bar charts for the docs, as SVG without any library.
 
+use crate::files::FILES;
+use crate::micro::MICRO;
 use crate::report::best_peer;
 use crate::results::Results;
 use crate::runtimes::RuntimeName;
@@ -21,14 +23,17 @@ struct Bar {
     ratio: f64,
 }
 
-/// Draws `micro-threads.svg` and `micro-one-thread.svg` into `folder`: time per operation as a
-/// ratio to tokio's, shorter is better.
+/// Draws `micro-threads.svg` and `micro-one-thread.svg` into `folder`, and the same of the files: time
+/// per operation as a ratio to tokio's, shorter is better.
 pub(crate) fn draw_all(results: &Results, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for (is_threaded, metric, file) in
-        [(true, "wall_ns", "micro-threads.svg"), (false, "cpu_ns", "micro-one-thread.svg")]
-    {
-        let groups = groups(results, is_threaded, metric);
+    for (workloads, is_threaded, metric, file) in [
+        (MICRO, true, "wall_ns", "micro-threads.svg"),
+        (MICRO, false, "cpu_ns", "micro-one-thread.svg"),
+        (FILES, true, "wall_us", "files-threads.svg"),
+        (FILES, false, "cpu_us", "files-one-thread.svg"),
+    ] {
+        let groups = groups(results, workloads, is_threaded, metric);
         if !groups.is_empty() {
             fs::write(folder.join(file), draw(&groups))?;
         }
@@ -37,9 +42,14 @@ pub(crate) fn draw_all(results: &Results, folder: &Path) -> io::Result<()> {
 }
 
 /// For every workload the runtimes that have a figure, as ratios to tokio.
-fn groups(results: &Results, is_threaded: bool, metric: &str) -> Vec<(String, Vec<Bar>)> {
+fn groups(
+    results: &Results,
+    workloads: &[&str],
+    is_threaded: bool,
+    metric: &str,
+) -> Vec<(String, Vec<Bar>)> {
     let mut groups = Vec::new();
-    for workload in crate::micro::MICRO {
+    for workload in workloads {
         let runtimes: Vec<RuntimeName> = results
             .runtimes(workload)
             .into_iter()
@@ -124,7 +134,7 @@ mod tests {
             let metrics = Metrics::from([("cpu_ns".to_owned(), value)]);
             results.add("timeout_ready", runtime, metrics);
         }
-        let groups = groups(&results, false, "cpu_ns");
+        let groups = groups(&results, MICRO, false, "cpu_ns");
         let svg = draw(&groups);
         assert!(svg.contains("width=\"560.0\""), "{svg}");
         assert!(svg.contains("smol-local 90.00x"), "{svg}");

@@ -1,6 +1,7 @@
 //! The command lines of the three binaries.
 
 use crate::count::{self, CountArgs};
+use crate::files::{self, Tree};
 use crate::micro::measure::{Metrics, Plan, to_json};
 use crate::micro::{self, Job, ReadHeap};
 use crate::net::load::{self as load_generator, LoadArgs};
@@ -9,6 +10,7 @@ use crate::runtimes::RuntimeName;
 use crate::suite::{self, Selection, Suite};
 use clap::{Args, Parser, Subcommand};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ enum Command {
     Fairness(Selection),
     /// Memory per idle task and connection, allocations per spawn.
     Memory(Selection),
+    /// Files: reads, cached and not, many small ones, writes, folders.
+    Fs(Selection),
     /// All of the above.
     All(Selection),
     /// Instructions and system calls per operation, which do not depend on the machine's mood.
@@ -55,6 +59,9 @@ struct OneArgs {
     /// Repeat it exactly so often instead.
     #[arg(long)]
     rounds: Option<u64>,
+    /// Where the files of the fs suite are; made if they are not [default: that for temporary files].
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 /// `windlass-benches`: everything but counting allocations.
@@ -64,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Net(selection) => suite::run(&[Suite::Net], &selection),
         Command::Fairness(selection) => suite::run(&[Suite::Fairness], &selection),
         Command::Memory(selection) => suite::run(&[Suite::Memory], &selection),
+        Command::Fs(selection) => suite::run(&[Suite::Files], &selection),
         Command::All(selection) => suite::run(Suite::ALL, &selection),
         Command::Count(args) => count::run(&args),
         Command::Serve(args) => server::serve(&args),
@@ -98,7 +106,12 @@ fn one(args: OneArgs, read_heap: Option<ReadHeap>) -> io::Result<()> {
     let budget = Duration::from_secs_f64(args.seconds);
     let plan = args.rounds.map_or(Plan::For(budget), Plan::Rounds);
     let job = Job { workload: args.workload, workers: args.workers, plan, read_heap };
-    let metrics = micro::run(args.runtime, &job).ok_or_else(|| {
+    let tree = || Tree::full(&args.folder.unwrap_or_else(std::env::temp_dir));
+    let metrics = match files::run(args.runtime, &job, tree) {
+        Some(metrics) => Some(metrics?),
+        None => micro::run(args.runtime, &job),
+    };
+    let metrics = metrics.ok_or_else(|| {
         let Job { workload, .. } = &job;
         io::Error::other(format!("{} has no workload `{workload}`", args.runtime))
     })?;

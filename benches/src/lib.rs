@@ -7,7 +7,7 @@
 //! ```text
 //! cli ─┬─ suite ── child ── (another process of this program)
 //!      ├─ count ── child
-//!      └─ micro, net::server, net::load      what those processes run
+//!      └─ micro, files, net::server, net::load   what those processes run
 //!              └─ shim                       one thin layer per runtime
 //! ```
 
@@ -17,6 +17,7 @@ mod chart;
 mod child;
 mod cli;
 mod count;
+mod files;
 mod micro;
 mod net;
 mod process;

@@ -88,11 +88,17 @@ impl Usage {
     }
 }
 
+/// Bytes that this process had the kernel fetch from storage: what it read and was not in the page
+/// cache, and what was read ahead of it.
+pub(crate) fn bytes_from_disk() -> io::Result<u64> {
+    Ok(field(&fs::read_to_string("/proc/self/io")?, "read_bytes:"))
+}
+
 fn first_number(text: &str) -> u64 {
     text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// The number behind `name` at the start of a line of `/proc/<pid>/status`.
+/// The number behind `name` at the start of a line, as in `/proc/<pid>/status`.
 fn field(status: &str, name: &str) -> u64 {
     status.lines().find_map(|line| line.strip_prefix(name)).map_or(0, first_number)
 }

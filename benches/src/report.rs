@@ -36,7 +36,7 @@ pub(crate) fn best_peer(
 ) -> Option<(RuntimeName, f64)> {
     among
         .iter()
-        .filter(|runtime| !runtime.is_ours() && !runtime.is_server_only())
+        .filter(|runtime| !runtime.is_ours() && !runtime.has_no_runtime())
         .filter_map(|runtime| Some((*runtime, results.median(workload, *runtime, metric)?)))
         .min_by(|a, b| a.1.total_cmp(&b.1))
 }

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use std::fmt;
 
-/// A runtime in one of its modes, or a server written without one.
+/// A runtime in one of its modes, or what is written without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum RuntimeName {
     /// tokio, multi-thread scheduler.
@@ -26,9 +26,9 @@ pub(crate) enum RuntimeName {
     Monoio,
     /// windlass, single-threaded.
     WindlassSt,
-    /// Servers only: one thread around epoll, no runtime.
+    /// No runtime: a server that is one thread around epoll.
     RawEpoll,
-    /// Servers only: a thread per connection, no runtime.
+    /// No runtime: a server with a thread per connection, and plain `std::fs` for the files.
     Threads,
 }
 
@@ -73,8 +73,8 @@ impl RuntimeName {
         matches!(self, RuntimeName::TokioMt | RuntimeName::TokioCt)
     }
 
-    /// Whether it only exists as a server.
-    pub(crate) fn is_server_only(self) -> bool {
+    /// Whether it is written without a runtime, as a floor to compare with: no peer, and without tasks.
+    pub(crate) fn has_no_runtime(self) -> bool {
         matches!(self, RuntimeName::RawEpoll | RuntimeName::Threads)
     }
 

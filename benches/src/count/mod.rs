@@ -98,7 +98,7 @@ pub(crate) fn run(args: &CountArgs) -> io::Result<()> {
     let runtimes = runtimes(args)?;
     let mut results = Results::default();
     for counted in WORKLOADS.iter().filter(|counted| includes(counted.workload)) {
-        for runtime in runtimes.iter().filter(|runtime| !runtime.is_server_only()) {
+        for runtime in runtimes.iter().filter(|runtime| !runtime.has_no_runtime()) {
             eprint!("\r\x1b[K{} {runtime}", counted.workload);
             report(counted.workload, *runtime, count(counted, *runtime), &mut results);
         }

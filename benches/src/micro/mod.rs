@@ -206,7 +206,7 @@ mod tests {
             "timeout_yield_t8",
             "spawn_remote_1",
         ];
-        for runtime in RuntimeName::ALL.iter().copied().filter(|name| !name.is_server_only()) {
+        for runtime in RuntimeName::ALL.iter().copied().filter(|name| !name.has_no_runtime()) {
             for workload in workloads {
                 let workload = workload.to_owned();
                 let plan = Plan::Rounds(1);

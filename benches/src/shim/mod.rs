@@ -12,10 +12,13 @@
 pub(crate) mod monoio;
 pub(crate) mod nio;
 pub(crate) mod smol;
+pub(crate) mod threads;
 pub(crate) mod tokio;
 pub(crate) mod windlass;
 
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -66,6 +69,63 @@ pub(crate) trait Remote: Shim {
     fn spawn_from_outside<F>(handle: &Self::Handle, future: F)
     where
         F: Future<Output = ()> + Send + 'static;
+}
+
+/// What the workloads on files need of a runtime, or of what stands in for one.
+///
+/// The futures are `Send`, so that the workloads can be tasks of any runtime.
+pub(crate) trait Files: 'static {
+    /// An open file.
+    type File: Send + 'static;
+
+    /// Opens a file for reading.
+    fn open(path: &Path) -> impl Future<Output = io::Result<Self::File>> + Send;
+
+    /// Makes a file, for writing.
+    fn create(path: &Path) -> impl Future<Output = io::Result<Self::File>> + Send;
+
+    /// Fills the buffer from the cursor on.
+    fn read_exact(
+        file: &mut Self::File,
+        buf: &mut [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Fills the buffer from `offset` on, with or without the cursor.
+    fn read_exact_at(
+        file: &mut Self::File,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Writes all bytes; the operating system has them at the end.
+    fn write_all(
+        file: &mut Self::File,
+        bytes: &[u8],
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Has all bytes written; only [`flush`](Files::flush) promises that the operating system has them.
+    fn write_behind(
+        file: &mut Self::File,
+        bytes: &[u8],
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Waits until the operating system has what was written.
+    fn flush(file: &mut Self::File) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Waits until the disk has what was written.
+    fn sync(file: &mut Self::File) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The content of a file.
+    fn read(path: &Path) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
+
+    /// The content of a file, as text.
+    fn read_to_string(path: &Path) -> impl Future<Output = io::Result<String>> + Send;
+
+    /// Copies a file and returns its length.
+    fn copy(from: &Path, to: &Path) -> impl Future<Output = io::Result<u64>> + Send;
+
+    /// Goes through a folder and counts.
+    fn count_entries(path: &Path) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
 /// Wakes itself and is pending once, the same on every runtime.

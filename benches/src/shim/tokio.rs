@@ -1,8 +1,12 @@
 //! tokio with two workers (`TokioMt`) and on the current thread (`TokioCt`).
 
-use super::{Remote, Shim};
+use super::{Files, Remote, Shim};
 use std::future::Future;
+use std::io::{self, SeekFrom};
+use std::path::Path;
 use std::time::Duration;
+use tokio::fs::{self, File};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 
@@ -107,3 +111,70 @@ impl Remote for TokioMt {
         drop(handle.spawn(future));
     }
 }
+
+macro_rules! files {
+    ($runtime:ty) => {
+        impl Files for $runtime {
+            type File = File;
+
+            async fn open(path: &Path) -> io::Result<File> {
+                File::open(path).await
+            }
+
+            async fn create(path: &Path) -> io::Result<File> {
+                File::create(path).await
+            }
+
+            async fn read_exact(file: &mut File, buf: &mut [u8]) -> io::Result<()> {
+                file.read_exact(buf).await.map(drop)
+            }
+
+            /// There are no reads at an offset; the cursor has to be moved.
+            async fn read_exact_at(file: &mut File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+                file.seek(SeekFrom::Start(offset)).await?;
+                file.read_exact(buf).await.map(drop)
+            }
+
+            async fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+                file.write_all(bytes).await?;
+                file.flush().await
+            }
+
+            async fn write_behind(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+                file.write_all(bytes).await
+            }
+
+            async fn flush(file: &mut File) -> io::Result<()> {
+                file.flush().await
+            }
+
+            async fn sync(file: &mut File) -> io::Result<()> {
+                file.sync_all().await
+            }
+
+            async fn read(path: &Path) -> io::Result<Vec<u8>> {
+                fs::read(path).await
+            }
+
+            async fn read_to_string(path: &Path) -> io::Result<String> {
+                fs::read_to_string(path).await
+            }
+
+            async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
+                fs::copy(from, to).await
+            }
+
+            async fn count_entries(path: &Path) -> io::Result<usize> {
+                let mut entries = fs::read_dir(path).await?;
+                let mut count = 0;
+                while entries.next_entry().await?.is_some() {
+                    count += 1;
+                }
+                Ok(count)
+            }
+        }
+    };
+}
+
+files!(TokioMt);
+files!(TokioCt);

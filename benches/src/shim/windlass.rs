@@ -1,9 +1,13 @@
 //! windlass with worker threads (`WindlassWs`) and on one thread (`WindlassSt`).
 
-use super::{Remote, Shim};
+use super::{Files, Remote, Shim};
+use futures_util::io::AsyncWriteExt;
+use runtime::fs::{self, File};
 use runtime::task::JoinHandle;
 use runtime::{Builder, Handle, Scheduler};
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// windlass, `Scheduler::WorkStealing`.
@@ -107,3 +111,74 @@ impl Remote for WindlassWs {
         drop(handle.spawn(future));
     }
 }
+
+macro_rules! files {
+    ($runtime:ty) => {
+        impl Files for $runtime {
+            type File = File;
+
+            async fn open(path: &Path) -> io::Result<File> {
+                File::open(path).await
+            }
+
+            async fn create(path: &Path) -> io::Result<File> {
+                File::create(path).await
+            }
+
+            async fn read_exact(file: &mut File, buf: &mut [u8]) -> io::Result<()> {
+                file.read_exact(buf).await
+            }
+
+            async fn read_exact_at(file: &mut File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+                let mut filled = 0;
+                while filled < buf.len() {
+                    match file.read_at(&mut buf[filled..], offset + filled as u64).await? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        read => filled += read,
+                    }
+                }
+                Ok(())
+            }
+
+            async fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+                file.write_all(bytes).await
+            }
+
+            async fn write_behind(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+                AsyncWriteExt::write_all(file, bytes).await
+            }
+
+            async fn flush(file: &mut File) -> io::Result<()> {
+                file.flush().await
+            }
+
+            async fn sync(file: &mut File) -> io::Result<()> {
+                file.sync_all().await
+            }
+
+            async fn read(path: &Path) -> io::Result<Vec<u8>> {
+                fs::read(path).await
+            }
+
+            async fn read_to_string(path: &Path) -> io::Result<String> {
+                fs::read_to_string(path).await
+            }
+
+            async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
+                fs::copy(from, to).await
+            }
+
+            async fn count_entries(path: &Path) -> io::Result<usize> {
+                let mut entries = fs::read_dir(path).await?;
+                let mut count = 0;
+                while entries.next_entry().await?.is_some() {
+                    count += 1;
+                }
+                Ok(count)
+            }
+        }
+    };
+}
+
+files!(WindlassWs);
+files!(WindlassSt);

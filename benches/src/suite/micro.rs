@@ -20,13 +20,13 @@ const IDLE_CONNECTIONS: &str = "idle_connections";
 
 fn runtimes(selection: &Selection) -> io::Result<Vec<RuntimeName>> {
     let all: Vec<RuntimeName> =
-        RuntimeName::ALL.iter().copied().filter(|runtime| !runtime.is_server_only()).collect();
+        RuntimeName::ALL.iter().copied().filter(|runtime| !runtime.has_no_runtime()).collect();
     selection.choose(&all)
 }
 
 /// Whether `runtime` has `workload`: spawning from outside is for those with workers.
 fn exists(workload: &str, runtime: RuntimeName) -> bool {
-    !runtime.is_server_only() && (runtime.is_threaded() || !workload.starts_with("spawn_remote"))
+    !runtime.has_no_runtime() && (runtime.is_threaded() || !workload.starts_with("spawn_remote"))
 }
 
 pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Runs suites: one process per runtime, workload and round, runtimes alternated, medians printed.
 
 mod fairness;
+mod files;
 mod micro;
 mod net;
 
@@ -20,6 +21,7 @@ pub(crate) enum Suite {
     Net,
     Fairness,
     Memory,
+    Files,
 }
 
 /// What to run of a suite, and what to do with the figures.
@@ -37,12 +39,16 @@ pub(crate) struct Selection {
     /// Worker threads of the runtimes that have them.
     #[arg(long, default_value_t = 2)]
     pub(crate) workers: usize,
-    /// Seconds to measure in each process [default: micro 0.3, net 3, fairness 10].
+    /// Seconds to measure in each process [default: micro and fs 0.3, net 3, fairness 10].
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
     /// Connections of the memory suite; the limit on open files bounds it.
     #[arg(long, default_value_t = 5000)]
     pub(crate) idle_connections: usize,
+    /// Where the fs suite makes its files, 300 MB on the disk to be measured [default: that for
+    /// temporary files].
+    #[arg(long)]
+    pub(crate) folder: Option<PathBuf>,
     /// Writes all figures there.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
@@ -93,12 +99,14 @@ fn alternate(cases: &[Case<'_>], processes: usize, results: &mut Results) {
 }
 
 impl Suite {
-    pub(crate) const ALL: &[Suite] = &[Suite::Micro, Suite::Memory, Suite::Net, Suite::Fairness];
+    pub(crate) const ALL: &[Suite] =
+        &[Suite::Micro, Suite::Memory, Suite::Files, Suite::Net, Suite::Fairness];
 
     fn run(self, selection: &Selection, results: &mut Results) -> io::Result<()> {
         match self {
             Suite::Micro => micro::run(selection, results),
             Suite::Memory => micro::run_memory(selection, results),
+            Suite::Files => files::run(selection, results),
             Suite::Net => net::run(selection, results),
             Suite::Fairness => fairness::run(selection, results),
         }
