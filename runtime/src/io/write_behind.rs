@@ -27,6 +27,11 @@ const LIMIT: usize = 256 * 1024;
 /// false. The call: (a) finds no bytes and, under the same lock, (b) clears `is_scheduled`. If the
 /// append comes before (a), the call takes the bytes; if it comes after (b), `is_scheduled` is false
 /// and a new call is started.
+///
+/// # No waiter is left behind
+/// A waiter is added under the lock, while what it waits for is not so. Whoever makes it so does that
+/// under the lock too, and takes the waiters before it releases it: bytes are taken or dropped, which
+/// makes room; the last of them are written, dropped or taken back, which is the end.
 pub(crate) struct WriteBehind<W> {
     target: W,
     /// Held from taking bytes until they are written, so that they arrive in order though several
@@ -47,20 +52,38 @@ struct Queue {
     is_writing: bool,
     /// The first failure that nobody has been told of.
     error: Option<io::Error>,
-    /// Who waits for room, or for everything to be written: two where halves of a split stream are
-    /// in two tasks.
-    waiters: Vec<Waker>,
+    /// Who waits for room, which there is when a call takes the bytes.
+    for_room: Waiters,
+    /// Who waits for everything to be written. Apart from those, since woken when the bytes are taken
+    /// they would wait again, and a write would cost two wake-ups.
+    for_the_end: Waiters,
+}
+
+/// At most two, where halves of a split stream are in two tasks.
+#[derive(Default)]
+struct Waiters(Vec<Waker>);
+
+impl Waiters {
+    fn add(&mut self, waker: Waker) {
+        if !self.0.iter().any(|other| other.will_wake(&waker)) {
+            self.0.push(waker);
+        }
+    }
+
+    /// Takes all, to be woken once the lock is released.
+    #[must_use]
+    fn take(&mut self) -> Waiters {
+        mem::take(self)
+    }
+
+    fn wake(self) {
+        self.0.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Queue {
     fn is_settled(&self) -> bool {
         self.bytes.is_empty() && !self.is_writing
-    }
-
-    fn add_waiter(&mut self, waker: Waker) {
-        if !self.waiters.iter().any(|other| other.will_wake(&waker)) {
-            self.waiters.push(waker);
-        }
     }
 }
 
@@ -102,7 +125,7 @@ where
         }
         let accepted = buf.len().min(LIMIT - queue.bytes.len());
         if accepted == 0 {
-            queue.add_waiter(waker);
+            queue.for_room.add(waker);
             return Poll::Pending;
         }
         if queue.bytes.capacity() == 0 {
@@ -139,6 +162,10 @@ where
         // There were no others before: a call would have been under way.
         queue.bytes.clear();
         queue.is_scheduled = false;
+        let (for_room, for_the_end) = (queue.for_room.take(), queue.for_the_end.take());
+        drop(queue);
+        for_room.wake();
+        for_the_end.wake();
         were_there
     }
 
@@ -152,7 +179,7 @@ where
         if queue.is_settled() {
             return Poll::Ready(());
         }
-        queue.add_waiter(waker);
+        queue.for_the_end.add(waker);
         Poll::Pending
     }
 
@@ -189,10 +216,10 @@ where
             let spare = mem::take(&mut queue.spare);
             let mut bytes = mem::replace(&mut queue.bytes, spare);
             queue.is_writing = true;
-            let waiters = mem::take(&mut queue.waiters);
+            let for_room = queue.for_room.take();
             drop(queue);
             // There is room again, while these are being written.
-            waiters.into_iter().for_each(Waker::wake);
+            for_room.wake();
 
             let mut target = &self.target;
             let result = target.write_all(&bytes).and_then(|()| target.flush());
@@ -201,13 +228,18 @@ where
             let mut queue = self.queue.lock();
             queue.is_writing = false;
             queue.spare = bytes;
+            let mut for_room = Waiters::default();
             if let Err(error) = result {
                 queue.bytes.clear();
                 queue.error.get_or_insert(error);
+                for_room = queue.for_room.take();
             }
-            let waiters = mem::take(&mut queue.waiters);
+            // More may have been accepted meanwhile; its turn is next.
+            let is_end = queue.is_settled();
+            let for_the_end = if is_end { queue.for_the_end.take() } else { Waiters::default() };
             drop(queue);
-            waiters.into_iter().for_each(Waker::wake);
+            for_room.wake();
+            for_the_end.wake();
         }
     }
 }

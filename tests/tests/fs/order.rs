@@ -1,9 +1,13 @@
 //! Reads, writes and seeks take effect in the order of the calls.
 
-use std::io::{ErrorKind, SeekFrom};
+use std::future::Future;
+use std::io::{ErrorKind, Read, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::process::Command;
-use std::sync::mpsc;
-use std::task::Poll;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 
 use runtime::fs::{File, OpenOptions};
 use runtime::io::{AsyncReadExt, AsyncWriteExt};
@@ -204,6 +208,51 @@ fn what_a_dropped_read_of_a_pipe_gets_goes_to_the_next() {
             assert_eq!(error.kind(), ErrorKind::NotSeekable);
         });
     });
+}
+
+/// Tells of every wake-up.
+struct Tell(mpsc::Sender<()>);
+
+impl Wake for Tell {
+    fn wake(self: Arc<Self>) {
+        self.0.send(()).expect("the test listens to its end");
+    }
+}
+
+/// Woken when its bytes are merely taken, the task would only wait again: two context switches for
+/// nothing.
+#[test]
+fn a_write_wakes_its_task_when_it_is_done_and_not_before() {
+    const LENGTH: usize = 256 * 1024;
+    let _watchdog = watch();
+    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let builder = Builder::new().scheduler(scheduler).max_blocking_threads(1);
+        builder.build().expect("a runtime").block_on(async {
+            // A socket stands for a slow disk: it takes the rest when the test has read the start.
+            let (mut disk, ours) = UnixStream::pair().expect("two sockets");
+            socket2::SockRef::from(&ours).set_send_buffer_size(16 * 1024).expect("a socket");
+            let mut file = File::from_std(OwnedFd::from(ours).into());
+            // The one thread is busy, so the write waits for its end before it has begun.
+            let (release, is_released) = mpsc::channel::<()>();
+            drop(runtime::spawn_blocking(move || is_released.recv()));
+            let (woken, wakes) = mpsc::channel();
+            let waker = Waker::from(Arc::new(Tell(woken)));
+            let mut cx = Context::from_waker(&waker);
+            let bytes = vec![1; LENGTH];
+            let mut write = pin!(file.write(&bytes));
+            assert!(write.as_mut().poll(&mut cx).is_pending());
+            drop(release);
+
+            disk.read_exact(&mut [0]).expect("the write has begun");
+            assert!(wakes.try_recv().is_err(), "woken before the end, {scheduler}");
+            disk.read_exact(&mut vec![0; LENGTH - 1]).expect("the write goes on");
+            wakes.recv().expect("woken at the end");
+            let Poll::Ready(written) = write.as_mut().poll(&mut cx) else {
+                panic!("woken before the end, {scheduler}");
+            };
+            assert_eq!(written.expect("room for all"), LENGTH);
+        });
+    }
 }
 
 #[test]
