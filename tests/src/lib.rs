@@ -10,6 +10,7 @@ mod c_program;
 mod drops;
 #[cfg(doctest)]
 mod listings;
+mod long;
 mod modes;
 mod panic;
 mod process;
@@ -20,6 +21,7 @@ mod watchdog;
 
 pub use c_program::c_program;
 pub use drops::{CountDrops, DropCount};
+pub use long::runs_long;
 pub use modes::{both_modes, single_threaded, work_stealing};
 pub use panic::{message_of, panic_message};
 pub use process::{Server, example, find_tool, say};

@@ -76,10 +76,16 @@ pub(crate) fn is_worker() -> Option<usize> {
 }
 
 /// Wakes every one of `wakers`. A waker that panics, which only a foreign one does, harms no other.
+///
+/// Workers keep the memory of the vector for the next time, but not that of a burst: a million
+/// timers that fire at once would leave 16 MiB with the worker that fired them, for ever.
 pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
+    /// As many as one look at the poller can find, 16 KiB.
+    const KEPT: usize = 1024;
     for waker in wakers.drain(..) {
         contain(|| waker.wake());
     }
+    wakers.shrink_to(KEPT);
 }
 
 impl Worker {
