@@ -1,15 +1,16 @@
 //! A runtime takes its files, threads and memory with it.
 //!
-//! The one test here has the process for itself, because it counts what the process has.
+//! The tests here take turns, and have the process for themselves, because they count what it has.
 
 use std::process;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use runtime::net::TcpListener;
 use runtime::time::timeout;
 use runtime::{Builder, Scheduler};
-use windlass_tests::{memory_kib, open_files, threads_named, watch};
+use windlass_tests::{memory_kib, open_files, runs_long, threads_named, watch};
 
 fn run_once(scheduler: Scheduler) {
     let builder = Builder::new().scheduler(scheduler).thread_name("flat");
@@ -24,20 +25,41 @@ fn run_once(scheduler: Scheduler) {
     });
 }
 
-#[test]
-fn a_thousand_runtimes_leave_no_file_thread_or_memory_behind() {
+/// Makes so many runtimes, one after the other.
+fn leave_nothing(scheduler: Scheduler, runtimes: usize) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let _watchdog = watch();
     let files = open_files();
-    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
-        // The allocator's arenas, one per thread that it has seen at once, come with the first.
-        (0..50).for_each(|_| run_once(scheduler));
-        let memory = memory_kib(process::id(), "VmRSS");
-        (0..500).for_each(|_| run_once(scheduler));
-        // A thread that has been waited for may still be on its last steps.
-        while open_files() != files || threads_named("flat") != 0 {
-            thread::yield_now();
-        }
-        let grown = memory_kib(process::id(), "VmRSS").saturating_sub(memory);
-        assert!(grown < 2048, "{scheduler}: 500 runtimes have left {grown} KiB");
+    // The allocator's arenas, one per thread that it has seen at once, come with the first.
+    (0..50).for_each(|_| run_once(scheduler));
+    let memory = memory_kib(process::id(), "VmRSS");
+    (0..runtimes).for_each(|_| run_once(scheduler));
+    // A thread that has been waited for may still be on its last steps.
+    while open_files() != files || threads_named("flat") != 0 {
+        thread::yield_now();
+    }
+    let grown = memory_kib(process::id(), "VmRSS").saturating_sub(memory);
+    // However many there were.
+    assert!(grown < 2048, "{scheduler}: {runtimes} runtimes have left {grown} KiB");
+}
+
+#[test]
+fn a_thousand_runtimes_leave_no_file_thread_or_memory_behind() {
+    leave_nothing(Scheduler::SingleThreaded, 500);
+    leave_nothing(Scheduler::WorkStealing, 500);
+}
+
+#[test]
+fn nor_do_five_thousand_in_single_threaded_mode() {
+    if runs_long() {
+        leave_nothing(Scheduler::SingleThreaded, 5000);
+    }
+}
+
+#[test]
+fn nor_do_five_thousand_in_work_stealing_mode() {
+    if runs_long() {
+        leave_nothing(Scheduler::WorkStealing, 5000);
     }
 }
