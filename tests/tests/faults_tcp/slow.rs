@@ -189,6 +189,48 @@ fn writes_that_a_slow_reader_takes_in_parts_lose_and_double_nothing() {
     });
 }
 
+/// Each of them has had its event, and taken exactly what there was: the next attempt must end the
+/// readiness, or it is made again and again.
+#[test]
+fn those_who_wait_for_a_second_byte_or_a_second_connection_are_calm() {
+    in_both_modes(|runtime| {
+        runtime.block_on(async {
+            let (told, is_told) = async_channel::unbounded();
+            let accepts = runtime::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let addr = accepts.local_addr().expect("it is bound");
+            let tell = told.clone();
+            let accepting = runtime::spawn(async move {
+                loop {
+                    let (stream, _) = accepts.accept().await.expect("there are files");
+                    tell.send(Some(stream)).await.expect("the test waits");
+                }
+            });
+            let (mut stream, mut peer) = pair().await;
+            let reading = runtime::spawn(async move {
+                loop {
+                    stream.read_exact(&mut [0; 4]).await.expect("it is connected");
+                    told.send(None).await.expect("the test waits");
+                }
+            });
+            // Twice, since the first time they may not have waited for an event.
+            let mut kept = Vec::new();
+            for _ in 0..2 {
+                kept.push(std::net::TcpStream::connect(addr).expect("it listens"));
+                peer.write_all(&[0; 4]).expect("it is connected");
+                for _ in 0..2 {
+                    let accepted = is_told.recv().await.expect("one is accepted or read");
+                    drop(accepted);
+                }
+                stays_calm().await;
+            }
+            for task in [accepting, reading] {
+                task.abort();
+                assert!(task.await.expect_err("it waits for ever").is_cancelled());
+            }
+        });
+    });
+}
+
 /// More than the two kernels' buffers take, so that the writer has to wait.
 const MUCH: usize = 8 << 20;
 
