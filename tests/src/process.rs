@@ -27,7 +27,12 @@ pub fn example(name: &str) -> Command {
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "-p", "windlass", "--example", name, "--manifest-path"]);
         build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml"));
-        build.arg("--target-dir").arg(profile.parent().expect("a profile is in a target folder"));
+        let mut target = profile.parent().expect("a profile is in a target folder");
+        // Where cargo was told for which system it builds, it is told so again by the environment.
+        if env::var_os("CARGO_BUILD_TARGET").is_some_and(|triple| target.ends_with(triple)) {
+            target = target.parent().expect("that of a system is in the target folder");
+        }
+        build.arg("--target-dir").arg(target);
         if profile.ends_with("release") {
             build.arg("--release");
         }

@@ -1,0 +1,164 @@
+//! A runtime's hard life, for as long as one likes: `soak --help`.
+//!
+//! It plays rounds. In a round up to three runtimes, of either mode, live at the same time on
+//! threads of their own, each through a random list of actions: connections, timers, aborts,
+//! blocking calls, files, signals, child processes, spawns from foreign threads, tasks that block
+//! with and without notice, panics, other runtimes; then it ends in the middle of more. All choices
+//! come from one seed, which is printed, and are made before a round begins ([`plan`]). Played
+//! again with the same seed, a round does the same things in the same order; which thread does what
+//! when is up to the system, so a race may need several repetitions to show again.
+//!
+//! What must hold: every action ends as it should; at rest nothing is queued, all workers are
+//! parked, and the runtime's counters equal those of its tasks ([`life`]); after a round there are
+//! as many files and threads as before, and no more memory ([`memory`]). A round may take 60 s.
+
+#![forbid(unsafe_code)]
+
+mod actions;
+mod census;
+mod life;
+mod memory;
+mod plan;
+mod random;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{env, fs, process, thread};
+
+use runtime::Scheduler;
+use windlass_tests::{open_files, raise_file_limit, threads_named, watch};
+
+use crate::memory::Memory;
+use crate::plan::Round;
+
+/// What the names of all threads of all runtimes here begin with.
+const THREADS: &str = "bath";
+
+const HELP: &str = "\
+soak: random runtimes doing random things, and checks of what must hold
+  --seconds N    begin no round after N seconds (default 30)
+  --rounds N     play N rounds at most
+  --seed N       where all choices come from (default: the clock)
+  --from N       begin with this round, after the first one, which is always played
+  --mode M       work-stealing or single-threaded runtimes alone
+  --no-memory    do not check memory: under tools that keep what was freed
+  --no-signals   leave out signals: under tools that hold them back while a thread sleeps
+  --plan         print what each round is going to do
+";
+
+struct Options {
+    seconds: u64,
+    rounds: u32,
+    seed: u64,
+    from: u32,
+    modes: Vec<Scheduler>,
+    checks_memory: bool,
+    sends_signals: bool,
+    prints_plan: bool,
+}
+
+fn options() -> Result<Option<Options>, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut options = Options {
+        seconds: 30,
+        rounds: u32::MAX,
+        seed: now.as_nanos() as u64 % 1_000_000_000,
+        from: 1,
+        modes: vec![Scheduler::SingleThreaded, Scheduler::WorkStealing],
+        checks_memory: true,
+        sends_signals: true,
+        prints_plan: false,
+    };
+    let mut args = env::args().skip(1);
+    while let Some(flag) = args.next() {
+        let mut value = || args.next().ok_or(format!("{flag} needs a value"));
+        let bad = |error: &dyn std::fmt::Display| format!("{flag}: {error}");
+        match flag.as_str() {
+            "--help" => return Ok(None),
+            "--seconds" => options.seconds = value()?.parse().map_err(|error| bad(&error))?,
+            "--rounds" => options.rounds = value()?.parse().map_err(|error| bad(&error))?,
+            "--seed" => options.seed = value()?.parse().map_err(|error| bad(&error))?,
+            "--from" => options.from = value()?.parse().map_err(|error| bad(&error))?,
+            "--mode" => options.modes = vec![value()?.parse().map_err(|error| bad(&error))?],
+            "--no-memory" => options.checks_memory = false,
+            "--no-signals" => options.sends_signals = false,
+            "--plan" => options.prints_plan = true,
+            _ => return Err(format!("{flag} is not a flag; see --help")),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn main() -> ExitCode {
+    match options() {
+        Ok(Some(options)) => {
+            soak(&options);
+            ExitCode::SUCCESS
+        }
+        Ok(None) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn soak(options: &Options) {
+    let begun = Instant::now();
+    println!("soak: seed {}", options.seed);
+    let _ = raise_file_limit();
+    let folder = env::temp_dir().join(format!("windlass-soak-{}", process::id()));
+    fs::create_dir_all(&folder).expect("the folder for temporary files can be written to");
+    play(options, 0, &Round::first(options.seed, &options.modes), &folder);
+    let files = open_files();
+    let mut memory = Memory::default();
+    let mut actions = 0;
+    let numbers = (options.from..).take(options.rounds as usize);
+    let mut rounds = 0;
+    for number in numbers {
+        if begun.elapsed() >= Duration::from_secs(options.seconds) {
+            break;
+        }
+        let round = Round::random(options.seed, number, &options.modes);
+        play(options, number, &round, &folder);
+        assert_eq!(open_files(), files, "files that are open after round {number}, and before");
+        if options.checks_memory {
+            memory.check(number);
+        }
+        actions += round.actions();
+        rounds += 1;
+    }
+    fs::remove_dir_all(&folder).expect("it is ours");
+    println!(
+        "soak: {rounds} rounds and {actions} actions in {:.1} s, all as it should be; {memory}",
+        begun.elapsed().as_secs_f64()
+    );
+}
+
+/// Plays one round, and waits until all of its threads have ended.
+fn play(options: &Options, number: u32, round: &Round, folder: &std::path::Path) {
+    let _watchdog = watch();
+    let (lives, actions) = (round.lives.len(), round.actions());
+    let fingerprint = round.fingerprint();
+    println!("round {number}: {lives} runtimes, {actions} actions, plan {fingerprint:016x}");
+    if options.prints_plan {
+        println!("{round:#?}");
+    }
+    thread::scope(|scope| {
+        for (index, life) in round.lives.iter().enumerate() {
+            let folder = folder.join(format!("{number}-{index}"));
+            fs::create_dir(&folder).expect("the name is new");
+            scope.spawn(move || life::live(life, &folder, options.sends_signals));
+        }
+    });
+    while threads_named(THREADS) > 0 {
+        thread::sleep(Duration::from_micros(200));
+    }
+    for index in 0..lives {
+        // Also what aborted actions have left there.
+        fs::remove_dir_all(folder.join(format!("{number}-{index}"))).expect("it is ours");
+    }
+}
