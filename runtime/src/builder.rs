@@ -203,13 +203,15 @@ impl Builder {
     }
 
     /// Called for every poll that lasts longer than [`blocked_after`](Builder::blocked_after),
-    /// while it lasts, on a thread of its own: calls for different tasks may come at the same time. Default: print the report to stderr, once
-    /// for each line that spawns tasks; [`Metrics`](crate::Metrics) counts all.
+    /// while it lasts, on a thread of its own: calls for different tasks may come at the same time.
+    /// In a single-threaded runtime, where it keeps the tasks waiting, also for the future of
+    /// `block_on`. Default: print the report to stderr, once for each line that spawns tasks;
+    /// [`Metrics`](crate::Metrics) counts all.
     ///
     /// # Examples
     /// ```
     /// let builder = runtime::Builder::new().on_blocked(|task| {
-    ///     eprintln!("{} blocks, spawned at {}", task.id, task.spawned_at);
+    ///     eprintln!("{:?} blocks for {:?}: {}", task.name, task.duration, task.spawned_at);
     /// });
     /// # drop(builder);
     /// ```

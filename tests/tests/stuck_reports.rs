@@ -28,7 +28,7 @@ const HAS_STACKS: bool =
 #[derive(Debug)]
 struct Report {
     worker: usize,
-    id: Id,
+    id: Option<Id>,
     name: Option<String>,
     file: &'static str,
     line: u32,
@@ -95,7 +95,7 @@ fn the_report_names_the_task_its_line_its_worker_and_its_stack() {
         let id = stuck.id();
         let (began, worker) = runtime.block_on(stuck).expect("no panic");
         let report = reports.recv().expect("the task has waited for it");
-        assert_eq!((report.id, report.name.as_deref()), (id, Some("report")));
+        assert_eq!((report.id, report.name.as_deref()), (Some(id), Some("report")));
         assert_eq!((report.file, report.line), (file!(), line), "{report:#?}");
         if mode == Scheduler::WorkStealing {
             assert_eq!(worker, format!("sr-worker-{}", report.worker));
@@ -120,6 +120,39 @@ fn the_report_names_the_task_its_line_its_worker_and_its_stack() {
         assert_eq!(metrics.blocked, 1);
         assert!(metrics.longest_poll >= THRESHOLD, "{metrics:?}");
     }
+}
+
+#[test]
+fn the_future_of_block_on_is_named_where_it_keeps_tasks_waiting() {
+    let _watchdog = watch();
+    let (release, gate) = mpsc::channel();
+    let builder = named("sr", Scheduler::SingleThreaded).blocked_after(THRESHOLD);
+    let (runtime, reports) = reporting(builder, release);
+    // It is also reported after it was pending, and not before.
+    let line = line!() + 1;
+    runtime.block_on(async move {
+        yield_now().await;
+        wait_at(&gate);
+    });
+    let report = reports.recv().expect("the future has waited for it");
+    assert_eq!((report.id, report.name.as_deref()), (None, None));
+    assert_eq!((report.file, report.line), (file!(), line), "{report:#?}");
+    report.assert_is_in("stuck::wait_at");
+    let text = format!("ms in the future of `block_on`, called at {}:{line}:", file!());
+    assert!(report.text.contains(&text), "{} instead of {text}", report.text);
+
+    // With workers of their own, tasks do not wait for it.
+    let (release, gate) = mpsc::channel();
+    let builder = named("sr", Scheduler::WorkStealing).blocked_after(THRESHOLD);
+    let (runtime, reports) = reporting(builder, release.clone());
+    let task = runtime.spawn(async move { wait_at(&gate) });
+    runtime.block_on(async {
+        let report = reports.recv().expect("the task has waited for it");
+        assert_eq!(report.id, Some(task.id()));
+        task.await.expect("no panic");
+    });
+    drop(runtime);
+    assert!(reports.try_recv().is_err(), "the future of `block_on` was stuck as long");
 }
 
 #[inline(never)]
@@ -178,7 +211,7 @@ fn each_stuck_poll_is_reported_and_no_other() {
         runtime.block_on(stuck).expect("no panic");
         assert_eq!(runtime.metrics().blocked, POLLS as u64);
         drop(runtime);
-        assert_eq!(reports.iter().filter(|report| report.id == id).count(), POLLS);
+        assert_eq!(reports.iter().filter(|report| report.id == Some(id)).count(), POLLS);
     }
 }
 

@@ -23,11 +23,12 @@ pub(crate) type OnBlocked = Arc<dyn Fn(&BlockedTask) + Send + Sync>;
 pub struct BlockedTask {
     /// The index of the worker.
     pub worker: usize,
-    /// The number of the task.
-    pub id: Id,
+    /// The number of the task. `None`: it is not a task, but the future of `block_on` in a
+    /// single-threaded runtime.
+    pub id: Option<Id>,
     /// The name given by [`task::Builder`](crate::task::Builder), if there is one.
     pub name: Option<Cow<'static, str>>,
-    /// The line that spawned the task.
+    /// The line that spawned the task, or called `block_on`.
     pub spawned_at: &'static Location<'static>,
     /// How long the poll has lasted so far, at least. Time in which the whole process was stopped,
     /// or in which the thread was ready to run but had no core, is not counted.
@@ -40,17 +41,15 @@ pub struct BlockedTask {
 impl fmt::Display for BlockedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.duration.as_millis();
-        write!(
-            f,
-            "runtime: worker {} has been stuck for {ms} ms in task {}",
-            self.worker, self.id
-        )?;
-        if let Some(name) = &self.name {
-            write!(f, " ({name:?})")?;
+        write!(f, "runtime: worker {} has been stuck for {ms} ms in ", self.worker)?;
+        match (self.id, &self.name) {
+            (Some(id), Some(name)) => write!(f, "task {id} ({name:?}), spawned at ")?,
+            (Some(id), None) => write!(f, "task {id}, spawned at ")?,
+            (None, _) => write!(f, "the future of `block_on`, called at ")?,
         }
         write!(
             f,
-            ", spawned at {}\n  help: move the blocking call to `runtime::spawn_blocking`, or call \
+            "{}\n  help: move the blocking call to `runtime::spawn_blocking`, or call \
              `runtime::task::yield_now().await` in the loop",
             self.spawned_at
         )?;
@@ -112,7 +111,7 @@ impl Reports {
         let mut report = BlockedTask {
             worker,
             id: poll.task,
-            name: shared.name(poll.task),
+            name: poll.task.and_then(|id| shared.name(id)),
             spawned_at: poll.spawned_at,
             duration: lasted,
             stack: None,

@@ -5,6 +5,7 @@
 //! sleeps in between: no worker is involved, whatever the future does.
 
 use std::future::Future;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -21,8 +22,8 @@ const LOCAL_TASKS_IN_A_ROW: usize = 32;
 
 /// The future of a `block_on`, to a worker's loop.
 pub(super) trait Root {
-    /// Polls the future if it has been woken. True: it is done.
-    fn poll_if_woken(&mut self) -> bool;
+    /// Polls the future if it has been woken, in sight of `watch`. True: it is done.
+    fn poll_if_woken(&mut self, watch: &Watch) -> bool;
 
     fn wakeup(&self) -> Arc<Wakeup>;
 }
@@ -32,6 +33,7 @@ struct RootFuture<'a, F: Future> {
     output: Option<F::Output>,
     wakeup: Arc<Wakeup>,
     waker: Waker,
+    called_at: &'static Location<'static>,
 }
 
 /// What wakes the future of a `block_on`.
@@ -76,19 +78,21 @@ impl Wake for Wakeup {
 }
 
 impl<F: Future> Root for RootFuture<'_, F> {
-    fn poll_if_woken(&mut self) -> bool {
+    fn poll_if_woken(&mut self, watch: &Watch) -> bool {
         // The common case, a look between two tasks, is a load.
         if !self.wakeup.is_woken() || !self.wakeup.take() {
             return false;
         }
-        /// Gives the wake-up's count back, also when the poll panics.
-        struct Polled<'a>(&'a Shared);
+        /// Ends the poll and gives the wake-up's count back, also when the poll panics.
+        struct Polled<'a>(&'a Shared, &'a Watch);
         impl Drop for Polled<'_> {
             fn drop(&mut self) {
+                self.1.end();
                 self.0.remove_wakeup();
             }
         }
-        let _polled = Polled(&self.wakeup.shared);
+        watch.begin_root(self.called_at);
+        let _polled = Polled(&self.wakeup.shared, watch);
         let mut cx = Context::from_waker(&self.waker);
         match coop::with_budget(|| self.future.as_mut().poll(&mut cx)) {
             Poll::Ready(output) => self.output = Some(output),
@@ -103,7 +107,9 @@ impl<F: Future> Root for RootFuture<'_, F> {
 }
 
 /// Runs `future` on this thread until it is done. The runtime is entered already.
+#[track_caller]
 pub(crate) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
+    let called_at = Location::caller();
     let parker = Arc::new(Parker::new(None));
     let is_single_threaded = shared.config.scheduler == Scheduler::SingleThreaded;
     let as_worker = is_single_threaded.then(|| shared.remote(0).parker.clone());
@@ -118,7 +124,7 @@ pub(crate) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
     let future = pin!(future);
     let waker = Waker::from(wakeup.clone());
     let _waiting = StopWaiting { shared, parker: &parker, wakeup: wakeup.clone() };
-    let mut root = RootFuture { future, output: None, wakeup, waker };
+    let mut root = RootFuture { future, output: None, wakeup, waker, called_at };
     if is_single_threaded {
         // Without its thread stuck tasks are not reported; nothing else depends on it.
         let _ = crate::monitor::start(shared);
@@ -167,8 +173,10 @@ fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) 
     let _entered = timers.0.handle().enter_as_owner();
     let mut wakers = Vec::new();
     let _awake = Awake::new(shared);
+    // Nobody looks: this thread is no worker, and keeps nobody waiting but itself.
+    let watch = Watch::new();
     loop {
-        if root.poll_if_woken() {
+        if root.poll_if_woken(&watch) {
             return true;
         }
         if shared.is_worker_free() {

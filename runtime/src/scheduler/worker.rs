@@ -214,7 +214,9 @@ impl Worker {
             if self.shared.is_shut_down() || self.is_spare() && self.shared.may_retire() {
                 return false;
             }
-            if is_root_woken() && root.as_mut().is_some_and(|root| root.poll_if_woken()) {
+            if is_root_woken()
+                && root.as_mut().is_some_and(|root| root.poll_if_woken(&self.remote().watch))
+            {
                 return true;
             }
             let mut again = None;

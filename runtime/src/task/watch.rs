@@ -16,6 +16,7 @@ use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 pub(crate) struct Watch {
     /// Twice the number of polls begun, less one while a poll is under way.
     phase: AtomicU64,
+    /// The number of the task; zero, which no task has, for the future of a `block_on`.
     task: AtomicU64,
     spawned_at: AtomicPtr<Location<'static>>,
     /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
@@ -27,7 +28,8 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Watched {
     pub(crate) phase: u64,
-    pub(crate) task: Id,
+    /// `None`: it is the future of a `block_on`.
+    pub(crate) task: Option<Id>,
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
@@ -45,16 +47,25 @@ impl Watch {
     /// A poll of `task` begins on this thread.
     #[inline]
     pub(super) fn begin(&self, task: &Header) {
-        let spawned_at = ptr::from_ref(task.spawned_at).cast_mut();
-        self.task.store(task.id.as_u64(), Ordering::Release);
-        self.spawned_at.store(spawned_at, Ordering::Release);
+        self.begin_poll(task.id.as_u64(), task.spawned_at);
+    }
+
+    /// A poll of the future of a `block_on` begins on this thread.
+    pub(crate) fn begin_root(&self, called_at: &'static Location<'static>) {
+        self.begin_poll(0, called_at);
+    }
+
+    #[inline]
+    fn begin_poll(&self, task: u64, spawned_at: &'static Location<'static>) {
+        self.task.store(task, Ordering::Release);
+        self.spawned_at.store(ptr::from_ref(spawned_at).cast_mut(), Ordering::Release);
         let phase = self.phase.load(Ordering::Relaxed);
         self.phase.store(phase + 1, Ordering::Release);
     }
 
     /// The poll is over. True: it was found slow.
     #[inline]
-    pub(super) fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         let phase = self.phase.load(Ordering::Relaxed);
         self.phase.store(phase + 1, Ordering::Release);
         self.slow.load(Ordering::Relaxed) == phase
@@ -82,7 +93,7 @@ impl Watch {
         if phase % 2 == 0 {
             return None;
         }
-        let task = Id(self.task.load(Ordering::Acquire));
+        let task = self.task.load(Ordering::Acquire);
         let spawned_at = self.spawned_at.load(Ordering::Acquire);
         if self.phase.load(Ordering::Relaxed) != phase {
             return None;
@@ -90,6 +101,7 @@ impl Watch {
         // SAFETY: the pointer was made from a `&'static Location` in `begin`, and an odd phase says
         // that it was stored.
         let spawned_at = unsafe { spawned_at.as_ref() }?;
+        let task = (task != 0).then_some(Id(task));
         Some(Watched { phase, task, spawned_at })
     }
 
