@@ -59,7 +59,7 @@ struct OneArgs {
     /// Repeat it exactly so often instead.
     #[arg(long)]
     rounds: Option<u64>,
-    /// Where the files of the fs suite are; made if they are not [default: that for temporary files].
+    /// Where the files of the fs suite are; made if they are not.
     #[arg(long)]
     folder: Option<PathBuf>,
 }
@@ -106,7 +106,10 @@ fn one(args: OneArgs, read_heap: Option<ReadHeap>) -> io::Result<()> {
     let budget = Duration::from_secs_f64(args.seconds);
     let plan = args.rounds.map_or(Plan::For(budget), Plan::Rounds);
     let job = Job { workload: args.workload, workers: args.workers, plan, read_heap };
-    let tree = || Tree::full(&args.folder.unwrap_or_else(std::env::temp_dir));
+    let tree = || match &args.folder {
+        Some(folder) => Tree::full(folder),
+        None => Err(io::Error::other("this workload needs `--folder` for its files")),
+    };
     let metrics = match files::run(args.runtime, &job, tree) {
         Some(metrics) => Some(metrics?),
         None => micro::run(args.runtime, &job),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 pub(super) const INSTRUCTIONS: &str = "instructions";
 pub(super) const SYSCALLS: &str = "syscalls";
@@ -15,6 +16,14 @@ pub(super) enum Tool {
 }
 
 impl Tool {
+    pub(super) const ALL: &[Tool] = &[Tool::Callgrind, Tool::Strace];
+
+    pub(super) fn is_installed(self) -> bool {
+        let mut command = Command::new(self.program());
+        command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+
     pub(super) fn program(self) -> &'static str {
         match self {
             Tool::Callgrind => "valgrind",
