@@ -1,10 +1,13 @@
 //! The functions that take a path and are one call each.
 
 use std::fs::{Metadata, Permissions};
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::PathError;
+use super::cached::Cached;
+use super::{PathError, whole};
+use crate::coop;
 use crate::handle::Handle;
 use crate::io::call::{Call, call};
 
@@ -48,7 +51,20 @@ async fn with_paths<T: Send + 'static>(
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    with_path("fs::read", "read", path.as_ref(), |path| std::fs::read(path)).await
+    let path = path.as_ref();
+    if let Some(bytes) = read_whole("fs::read", path).await {
+        return Ok(bytes);
+    }
+    with_path("fs::read", "read", path, |path| std::fs::read(path)).await
+}
+
+/// The whole content of a small file, if that is in memory.
+async fn read_whole(what: &'static str, path: &Path) -> Option<Vec<u8>> {
+    drop(Handle::require(what));
+    poll_fn(coop::poll_proceed).await;
+    let bytes = whole::read(path)?;
+    poll_fn(|cx| Cached::poll_proceed(cx, bytes.len())).await;
+    Some(bytes)
 }
 
 /// The whole content of a file, as text.
@@ -56,8 +72,13 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`], and [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8.
 pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
-    let what = "fs::read_to_string";
-    with_path(what, "read", path.as_ref(), |path| std::fs::read_to_string(path)).await
+    let (what, path) = ("fs::read_to_string", path.as_ref());
+    if let Some(bytes) = read_whole(what, path).await {
+        let as_std = |_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8");
+        let text = String::from_utf8(bytes).map_err(as_std);
+        return text.map_err(|error| PathError::wrap(error, "read", path, None));
+    }
+    with_path(what, "read", path, |path| std::fs::read_to_string(path)).await
 }
 
 /// Makes `contents` the whole content of a file, which is created if it is not there.

@@ -44,6 +44,82 @@ fn what_is_in_the_page_cache_is_read_without_a_thread() {
     });
 }
 
+#[test]
+fn a_small_file_in_memory_is_read_whole_without_a_thread() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let dir = Dir::new();
+        let path = dir.file("file");
+        let file = || std::fs::File::open(&path).expect("it is ours");
+        for length in [1, 4096, 100_000, 128 * 1024] {
+            let bytes = pattern(length);
+            std::fs::write(&path, &bytes).expect("it is ours");
+            if !can_read_without_waiting(&file()) || !can_open_without_waiting(&path) {
+                say("skipped: this system cannot open and read without waiting");
+                return;
+            }
+            let read = runtime.block_on(runtime::fs::read(&path)).expect("it is ours");
+            assert!(read == bytes, "{length}");
+        }
+        std::fs::write(&path, "text").expect("it is ours");
+        let text = runtime.block_on(runtime::fs::read_to_string(&path)).expect("it is text");
+        assert_eq!(text, "text");
+        std::fs::write(&path, b"\xff").expect("it is ours");
+        let error = runtime.block_on(runtime::fs::read_to_string(&path)).expect_err("no UTF-8");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains(path.to_str().expect("it is ASCII")), "{error}");
+        assert_eq!(runtime.metrics().blocking_threads, 0);
+    });
+}
+
+#[test]
+fn what_is_no_small_file_is_read_whole_too() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let dir = Dir::new();
+        let read = |path: &std::path::Path| runtime.block_on(runtime::fs::read(path));
+        // The kernel's files say that they are empty.
+        let status = read("/proc/self/status".as_ref()).expect("Linux");
+        assert!(status.starts_with(b"Name:"));
+        let path = dir.file("empty");
+        std::fs::write(&path, "").expect("it is ours");
+        assert_eq!(read(&path).expect("it is ours"), b"");
+        let path = dir.file("long");
+        let bytes = pattern(1_000_000);
+        std::fs::write(&path, &bytes).expect("it is ours");
+        assert!(read(&path).expect("it is ours") == bytes);
+        let error = read(&dir.file("none")).expect_err("there is no such file");
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        let error = read(&dir.file("")).expect_err("it is a folder");
+        assert_eq!(error.kind(), std::io::ErrorKind::IsADirectory);
+    });
+}
+
+/// Opening a FIFO for a look would tell its writer that somebody reads.
+#[test]
+fn a_fifo_is_read_to_its_end() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let dir = Dir::new();
+        let path = dir.file("fifo");
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("a new name");
+        for _ in 0..100 {
+            let written = path.clone();
+            let writer = std::thread::spawn(move || std::fs::write(written, "from the writer"));
+            let read = runtime.block_on(runtime::fs::read(&path)).expect("it is ours");
+            assert_eq!(read, b"from the writer");
+            writer.join().expect("no panic").expect("it has had a reader until the end");
+        }
+    });
+}
+
+fn can_open_without_waiting(path: &std::path::Path) -> bool {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+    openat2(CWD, path, OFlags::PATH, Mode::empty(), ResolveFlags::CACHED).is_ok()
+}
+
 fn can_read_without_waiting(file: &std::fs::File) -> bool {
     let mut buf = [0];
     let mut bufs = [std::io::IoSliceMut::new(&mut buf)];
