@@ -3,8 +3,10 @@
 mod support;
 
 use net::{Driver, Hooks, TcpStream, lookup_host};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -121,4 +123,90 @@ fn a_lookup_may_be_dropped_or_moved_to_another_task() {
     turn_until(&driver, || last.get() == 1);
     assert_eq!(first.get(), 0);
     assert!(matches!(poll(&mut moved, &last), Poll::Ready(Ok(_))));
+}
+
+/// What the standard library makes of a text, as long as it need not ask the system for a name.
+fn of_the_standard_library(text: &str) -> Option<io::Result<Vec<SocketAddr>>> {
+    let is_name = text.parse::<SocketAddr>().is_err()
+        && text.rsplit_once(':').is_some_and(|(host, port)| {
+            port.parse::<u16>().is_ok() && host.parse::<IpAddr>().is_err()
+        });
+    let resolve = || std::net::ToSocketAddrs::to_socket_addrs(text).map(Iterator::collect);
+    (!is_name).then(resolve)
+}
+
+/// Texts made of the pieces of addresses, and addresses as they are printed.
+fn nearly_an_address() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "127.0.0.1",
+        "::1",
+        "fe80::1%3",
+        "[",
+        "]",
+        ":",
+        ":",
+        "80",
+        "65535",
+        "65536",
+        "+1",
+        "-1",
+        "080",
+        "0",
+        ".",
+        "%",
+        "localhost",
+        "a",
+        "\u{e9}",
+        " ",
+        "\0",
+    ]);
+    let host = prop::sample::select(vec!["127.0.0.1", "[::1]", "[fe80::1%3]", "::1", "a", ""]);
+    let port = prop::sample::select(vec!["80", " 80", "80 ", "+80", "-1", "080", "65536", "", "x"]);
+    prop_oneof![
+        (host, port).prop_map(|(host, port)| format!("{host}:{port}")),
+        prop::collection::vec(pieces, 0..6).prop_map(|pieces| pieces.concat()),
+        any::<SocketAddr>().prop_map(|addr| addr.to_string()),
+        any::<String>(),
+    ]
+}
+
+proptest! {
+    // What once failed is tried first; its seed stands in a file beside this one.
+    #![proptest_config(ProptestConfig {
+        cases: 1000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn texts_mean_what_the_standard_library_says(text in nearly_an_address()) {
+        let _watchdog = watchdog();
+        let asked = Arc::new(Mutex::new(0));
+        let refuse = {
+            let asked = Arc::clone(&asked);
+            move |_| {
+                *asked.lock().expect("no panic under it") += 1;
+                Err(io::Error::other("a name"))
+            }
+        };
+        let driver = Driver::new(Hooks { blocking: Box::new(refuse), ..Hooks::none() });
+        let ours = driver.expect("a driver").block_on(lookup(&text));
+        let asked = *asked.lock().expect("no panic under it");
+        match of_the_standard_library(&text) {
+            // Without brackets it is refused: nobody can say where the number ends.
+            Some(Ok(_)) if text.matches(':').count() > 1 && !text.starts_with('[') => {
+                prop_assert_eq!(ours.map_err(|error| error.kind()), Err(ErrorKind::InvalidInput));
+                prop_assert_eq!(asked, 0);
+            }
+            Some(theirs) => {
+                let kind = |error: io::Error| error.kind();
+                prop_assert_eq!(ours.map_err(kind), theirs.map_err(kind));
+                prop_assert_eq!(asked, 0);
+            }
+            None => match ours.expect_err("nobody resolves names here") {
+                error if asked == 0 => prop_assert_eq!(error.kind(), ErrorKind::InvalidInput),
+                error => prop_assert_eq!(error.to_string(), "a name"),
+            },
+        }
+    }
 }

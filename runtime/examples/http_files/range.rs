@@ -54,6 +54,8 @@ fn number(digits: &str) -> Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::FileFailurePersistence;
 
     #[test]
     fn a_range_is_what_the_standard_says() {
@@ -82,5 +84,48 @@ mod tests {
         }
         assert_eq!(Part::of("bytes=0-", 0), Part::Nothing);
         assert_eq!(Part::of("bytes=-5", 0), Part::Nothing);
+    }
+
+    proptest! {
+        // What once failed is tried first; its seed stands in a file beside this one.
+        #![proptest_config(ProptestConfig {
+            cases: 1000,
+            failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_range_selects_the_bytes_that_a_count_selects(
+            first in prop::option::of(0..24_u64),
+            last in prop::option::of(prop_oneof![0..24_u64, Just(u64::MAX)]),
+            length in 0..20_u64,
+        ) {
+            let text = |number: Option<u64>| number.map_or(String::new(), |it| it.to_string());
+            let header = format!("bytes={}-{}", text(first), text(last));
+            let is_meant = |byte: &u64| match (first, last) {
+                (Some(first), last) => *byte >= first && last.is_none_or(|last| *byte <= last),
+                (None, Some(suffix)) => length - byte <= suffix,
+                (None, None) => false,
+            };
+            let meant: Vec<u64> = (0..length).filter(is_meant).collect();
+            match Part::of(&header, length) {
+                Part::Whole => prop_assert!(
+                    first.is_none() && last.is_none()
+                        || first.zip(last).is_some_and(|(first, last)| first > last)
+                ),
+                Part::Nothing => prop_assert_eq!(meant, []),
+                Part::Bytes(bytes) => prop_assert_eq!(meant, bytes.collect::<Vec<_>>()),
+            }
+        }
+
+        #[test]
+        fn no_text_is_a_range_outside_of_the_file(
+            header in "bytes=[0-9]{0,3}-[0-9]{0,20}|(bytes|items)? ?=? ?[-+0-9a, ]{0,24}|\\PC*",
+            length in prop_oneof![0..300_u64, any::<u64>()],
+        ) {
+            if let Part::Bytes(bytes) = Part::of(&header, length) {
+                prop_assert!(bytes.start < bytes.end && bytes.end <= length);
+            }
+        }
     }
 }

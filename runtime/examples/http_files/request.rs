@@ -157,6 +157,8 @@ fn origin_form(target: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::FileFailurePersistence;
 
     fn refused(head: &str) -> Option<Status> {
         parse(head.as_bytes()).err().map(|(status, _)| status)
@@ -219,6 +221,65 @@ mod tests {
             ("http:/", "http:/"),
         ] {
             assert_eq!(origin_form(target), expected);
+        }
+    }
+
+    /// Bytes that often are nearly a request, or two.
+    fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = prop::sample::select(vec![
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"HEAD /a HTTP/1.0\r\n",
+            b"PUT http://x/a HTTP/1.1\n",
+            b"Host: x\r\n",
+            b"Host: x\r\n",
+            b"Content-Length: 3\r\n",
+            b"Content-Length: -1\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Expect: 100-continue\r\n",
+            b"Range: bytes=0-1\r\n",
+            b"Connection: close, Keep-Alive\r\n",
+            b"If-Range: \xff\r\n",
+            b"\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b" ",
+            b":",
+            b"\0",
+            b"x",
+        ]);
+        let whole = prop::collection::vec(pieces, 0..8).prop_map(|pieces| {
+            [&[&b"GET / HTTP/1.1\r\nHost: x\r\n"[..]], pieces.as_slice()].concat().concat()
+        });
+        prop_oneof![4 => whole, 1 => prop::collection::vec(any::<u8>(), 0..64)]
+    }
+
+    proptest! {
+        // What once failed is tried first; its seed stands in a file beside this one.
+        #![proptest_config(ProptestConfig {
+            cases: 1000,
+            failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_head_has_the_same_end_however_it_arrives(
+            bytes in nearly_a_request(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let whole = parse(&bytes);
+            let part = &bytes[..cut.index(bytes.len() + 1)];
+            match (parse(part), &whole) {
+                (Ok(None), _) => {}
+                (Ok(Some((request, length))), Ok(Some((same, end)))) => {
+                    prop_assert!(length <= part.len());
+                    prop_assert_eq!(length, *end);
+                    prop_assert_eq!(format!("{request:?}"), format!("{same:?}"));
+                }
+                // What is refused early is refused whole, or lacks the bytes that would say why not.
+                (Err((status, _)), Err((same, _))) => prop_assert_eq!(status, *same),
+                (part, whole) => prop_assert!(false, "{:?}, but whole {:?}", part, whole),
+            }
         }
     }
 }

@@ -102,6 +102,9 @@ pub(crate) fn encode(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::FileFailurePersistence;
+    use std::path::{Component, Path};
 
     fn path(target: &str) -> Result<String, Status> {
         let path = Target::parse(target).map_err(|(status, _)| status)?.path();
@@ -163,5 +166,61 @@ mod tests {
     fn a_folder_begins_with_one_slash() {
         let target = Target::parse("//example.com/a b").expect("it is right");
         assert_eq!(target.as_folder(), "/example.com/a%20b/");
+    }
+
+    /// Targets made of what has led upwards elsewhere.
+    fn nasty() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "/",
+            "/",
+            "/",
+            "..",
+            ".",
+            "%2e",
+            "%2E",
+            "%2f",
+            "%5c",
+            "\\",
+            "%00",
+            "%",
+            "%25",
+            "%c0%ae",
+            "a",
+            ".git",
+            ".well-known",
+            "?",
+            "#",
+            "//x",
+            "\u{e9}",
+        ]);
+        let concat = |pieces: Vec<&str>| format!("/{}", pieces.concat());
+        prop_oneof![prop::collection::vec(pieces, 0..12).prop_map(concat), any::<String>()]
+    }
+
+    proptest! {
+        // What once failed is tried first; its seed stands in a file beside this one.
+        #![proptest_config(ProptestConfig {
+            cases: 2000,
+            failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn whatever_is_accepted_stays_below_the_root(target in nasty()) {
+            use std::os::unix::ffi::OsStrExt;
+
+            let Ok(parsed) = Target::parse(&target) else { return Ok(()) };
+            let path = parsed.path();
+            if path != b"." {
+                let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+                prop_assert!(path.components().all(|part| matches!(part, Component::Normal(_))));
+                prop_assert_eq!(path.components().count(), parsed.names.len());
+            }
+            prop_assert!(!path.contains(&0));
+            let folder = parsed.as_folder();
+            prop_assert!(folder.starts_with('/') && !folder.starts_with("//"), "{}", folder);
+            let again = Target::parse(&folder);
+            prop_assert_eq!(again.map(|again| again.path()), Ok(path));
+        }
     }
 }

@@ -61,3 +61,40 @@ impl fmt::Display for ParseSchedulerError {
 }
 
 impl std::error::Error for ParseSchedulerError {}
+
+#[cfg(all(test, not(windlass_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::FileFailurePersistence;
+
+    proptest! {
+        // What once failed is tried first; its seed stands in a file beside this one.
+        #![proptest_config(ProptestConfig {
+            cases: 500,
+            failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_text_that_parses_is_the_text_that_is_printed(
+            text in prop_oneof![
+                "(?i)(work|single)[-_ ]?(stealing|threaded)",
+                Just("work-stealing".to_owned()),
+                Just("single-threaded".to_owned()),
+                any::<String>(),
+            ],
+        ) {
+            match text.parse::<Scheduler>() {
+                Ok(scheduler) => prop_assert_eq!(scheduler.to_string(), text),
+                Err(error) => {
+                    let quoted = format!("{text:?}");
+                    prop_assert!(error.to_string().contains(&quoted));
+                    for scheduler in [Scheduler::WorkStealing, Scheduler::SingleThreaded] {
+                        prop_assert_ne!(&scheduler.to_string(), &text);
+                    }
+                }
+            }
+        }
+    }
+}
