@@ -84,14 +84,19 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Sees that the runtime sleeps while nothing happens but a timer: whoever spins uses as much
-/// processor time as passes. That other programs are busy can only lower what is measured.
+/// Sees that the runtime sleeps while nothing happens but a timer: no thread of this process uses the
+/// time that passes, and no task is polled. The latter shows also where other programs leave little
+/// time to spin in.
 #[track_caller]
 fn assert_sleeps(runtime: &Runtime) {
-    let (began, used) = (Instant::now(), processor_time());
+    let busy = || (processor_time(), runtime.metrics().polls() + runtime.metrics().parks());
+    let began = Instant::now();
+    let (used, turns) = busy();
     runtime.block_on(runtime::time::sleep(Duration::from_millis(200)));
-    let (passed, used) = (began.elapsed(), processor_time() - used);
+    let (passed, now) = (began.elapsed(), busy());
+    let (used, turns) = (now.0 - used, now.1 - turns);
     assert!(used < passed / 2, "it spins: {used:?} of processor time in {passed:?}");
+    assert!(turns < 100, "it spins: {turns} polls and parks in {passed:?}");
 }
 
 /// Bytes that differ from their neighbours, and from those a page away.
