@@ -150,6 +150,19 @@ impl Pool {
         }
     }
 
+    /// Loom's threads share the thread-locals of one, so nothing is entered here.
+    #[cfg(windlass_loom)]
+    fn start_thread(self: &Arc<Pool>, shared: &Arc<Shared>, _number: usize) -> io::Result<()> {
+        let (pool, shared) = (self.clone(), shared.clone());
+        loom::thread::spawn(move || {
+            let _left = Left(&pool);
+            let shared = shared;
+            pool.run(&shared);
+        });
+        Ok(())
+    }
+
+    #[cfg(not(windlass_loom))]
     fn start_thread(self: &Arc<Pool>, shared: &Arc<Shared>, number: usize) -> io::Result<()> {
         let pool = self.clone();
         let handle = Handle::new(shared.clone());
@@ -286,6 +299,7 @@ thread_local! {
 struct Member;
 
 impl Member {
+    #[cfg_attr(windlass_loom, expect(dead_code))]
     fn enter(pool: &Arc<Pool>) -> Member {
         MEMBER_OF.set(Arc::as_ptr(pool).addr());
         Member

@@ -282,6 +282,15 @@ fn random_seed() -> u64 {
 }
 
 impl Config {
+    /// What a model configures: one worker, one thread for blocking calls, and the default of spare
+    /// workers.
+    #[cfg(all(test, windlass_loom))]
+    pub(crate) fn for_model(scheduler: Scheduler, blocking_keep_alive: Duration) -> Config {
+        let builder = Builder::new().workers(1).seed(0).unhandled_panic(UnhandledPanic::Ignore);
+        let builder = builder.max_blocking_threads(1).blocking_keep_alive(blocking_keep_alive);
+        Config { workers: 1, scheduler, ..builder.config }
+    }
+
     /// A thread of the runtime, not started yet.
     pub(crate) fn thread(&self, name: String) -> thread::Builder {
         let builder = thread::Builder::new().name(name);

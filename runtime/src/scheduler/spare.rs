@@ -192,6 +192,28 @@ impl Shared {
         self.spares.idle.lock().extend(workers);
     }
 
+    /// Keeps a spare worker whose thread ends for the next one. A worker holds on to the runtime, so
+    /// after the end it is dropped.
+    pub(crate) fn take_spare_back(&self, worker: Worker) {
+        if self.is_shut_down() {
+            return;
+        }
+        self.keep_spares(vec![worker]);
+        if self.is_shut_down() {
+            // Perhaps too late for `finish_shutdown` to drop it.
+            self.drop_spares();
+        }
+    }
+
+    /// Takes a spare worker, as `start_spare` does, which a model then runs.
+    #[cfg(all(test, windlass_loom))]
+    pub(crate) fn take_spare(&self) -> Worker {
+        let worker = self.spares.idle.lock().pop().expect("a model takes as many as there are");
+        self.spares.enlisted.fetch_add(1, Ordering::SeqCst);
+        self.idle.enlist();
+        worker
+    }
+
     /// Drops the workers that hold on to this runtime.
     pub(super) fn drop_spares(&self) {
         let workers = std::mem::take(&mut *self.spares.idle.lock());
@@ -299,11 +321,7 @@ fn run_worker(shared: &Arc<Shared>, worker: Worker) {
     if !worker.is_spare() {
         drop(worker);
         shared.worker_has_gone();
-    } else if !shared.is_shut_down() {
-        shared.keep_spares(vec![worker]);
-        if shared.is_shut_down() {
-            // Perhaps too late for `finish_shutdown` to drop it.
-            shared.drop_spares();
-        }
+    } else {
+        shared.take_spare_back(worker);
     }
 }
