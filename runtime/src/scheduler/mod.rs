@@ -33,7 +33,7 @@ use crate::monitor::Monitor;
 use crate::panics::print_line;
 use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::task::{
     Birth, Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Slot, TaskRef, Watch, new_task,
     panic_message,
@@ -242,8 +242,23 @@ impl Shared {
     fn inject(&self, runnable: Runnable) {
         self.injector.push(runnable);
         self.notify();
-        // A runnable holds its task, and the task this scheduler: one that nobody takes out any
-        // more would keep both for ever. `finish_shutdown` sets the flag before it drains.
+        self.drain_if_finished();
+    }
+
+    /// Leaves a runnable that a worker had to the others. It notifies nobody. The calling thread may
+    /// be one that the end of the runtime has not waited for.
+    fn leave(&self, runnable: Runnable) {
+        self.injector.push(runnable);
+        fence(Ordering::SeqCst);
+        self.drain_if_finished();
+    }
+
+    /// Called after a push to the injector and a fence.
+    ///
+    /// A runnable holds its task, and the task this scheduler: one that nobody takes out any more
+    /// would keep both for ever. `finish_shutdown` sets the flag before it drains.
+    #[inline]
+    fn drain_if_finished(&self) {
         if self.is_finished.load(Ordering::SeqCst) {
             self.drain();
         }

@@ -147,7 +147,7 @@ impl Shared {
         }
         let remote = &self.remotes[index];
         if let Some(next) = remote.next.take() {
-            self.injector.push(next);
+            self.leave(next);
         }
         if remote.timers.next_deadline().is_some() {
             let mut wakers = Vec::new();

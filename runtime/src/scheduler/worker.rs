@@ -200,7 +200,7 @@ impl Worker {
     /// Leaves everything that is queued here to the others.
     pub(super) fn hand_over(&self) {
         while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
-            self.shared.injector.push(runnable);
+            self.shared.leave(runnable);
         }
     }
 
