@@ -200,7 +200,7 @@ async fn aborts(stage: &Stage, count: u32, up_to: u32) {
     let handles: Vec<_> = tasks.iter().map(|task| task.0.abort_handle()).collect();
     let (here, there) = handles.split_at(handles.len() / 2);
     let there = there.to_vec();
-    let thread = thread::spawn(move || there.iter().for_each(|handle| handle.abort()));
+    let thread = crate::start(move || there.iter().for_each(|handle| handle.abort()));
     here.iter().for_each(|handle| handle.abort());
     for (index, mut task) in tasks.into_iter().enumerate() {
         match (&mut task.0).await {
@@ -296,7 +296,7 @@ async fn foreign(stage: &Stage, threads: u32, tasks: u32) {
     for gate in &gates {
         let (handle, census) = (stage.handle.clone(), stage.census.clone());
         let (gate, sender) = (gate.clone(), sender.clone());
-        thread::spawn(move || {
+        crate::start(move || {
             for task in 0..tasks {
                 let spawned = census.spawn_on(&handle, async move {
                     yield_now().await;

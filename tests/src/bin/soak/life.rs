@@ -52,7 +52,7 @@ pub(crate) fn live(life: &Life, folder: &Path, sends_signals: bool) {
                     true => {
                         let (handle, census) = (stage.handle.clone(), stage.census.clone());
                         let spawn = move || census.spawn_on(&handle, future);
-                        Either::Left(thread::spawn(spawn).join().expect("it does not panic"))
+                        Either::Left(crate::start(spawn).join().expect("it does not panic"))
                     }
                     false => Either::Right(runtime::spawn(stage.census.count(future))),
                 };
