@@ -9,14 +9,19 @@ use super::{Stop, asleep_by_call, capture_in, computing, start, take_turn};
 type Call = dyn Fn(&[u8], &End) -> u64;
 
 enum End {
-    Sleep(Duration),
+    Sleep(Stop),
     Compute(Stop),
 }
 
 fn next(path: &[u8], end: &End) -> u64 {
     match path.split_first() {
         None => match end {
-            End::Sleep(time) => asleep_by_call(*time).into(),
+            End::Sleep(stop) => {
+                while !stop.is_set() {
+                    asleep_by_call(Duration::from_millis(50));
+                }
+                1
+            }
             End::Compute(stop) => {
                 computing(stop);
                 1
@@ -99,7 +104,7 @@ fn every_frame_is_found_whatever_its_shape() {
         let path: Vec<u8> = (0..10).map(|_| way()).collect();
         let stop = Stop::default();
         let end = match round % 2 {
-            0 => End::Sleep(Duration::from_millis(50)),
+            0 => End::Sleep(stop.clone()),
             _ => End::Compute(stop.clone()),
         };
         let inner = if round % 2 == 0 { "asleep_by_call" } else { "tests::computing" };
