@@ -79,6 +79,7 @@ pub(crate) struct Monitor {
     wary_until: AtomicU64,
     epoch: Instant,
     alarm: Alarm,
+    /// Whether the thread has been started. Swapped by whoever starts it; relaxed, it only counts.
     is_started: AtomicBool,
     /// Numbers for the metrics. Written by the monitor's thread alone; relaxed.
     pub(crate) rescues: AtomicU64,
