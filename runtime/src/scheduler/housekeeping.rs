@@ -4,7 +4,7 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::worker::{Worker, wake_all};
+use super::worker::Worker;
 use crate::metrics::add;
 use crate::monitor;
 use crate::task::{LocalTasks, with_local_tasks};
@@ -78,7 +78,7 @@ impl Worker {
         if self.shared.poller.try_turn(&mut || true, &look, &mut wakers) {
             self.turn(&self.shared.entered_timers, &mut wakers);
         }
-        wake_all(&mut wakers);
+        self.wake_batch(&mut wakers);
         self.wakers.replace(wakers);
         if let Some(runnable) = self.take_injected() {
             self.queue.push(runnable);
@@ -118,7 +118,7 @@ impl Worker {
             if is_polling {
                 self.turn(&shared.entered_timers, &mut wakers);
             }
-            wake_all(&mut wakers);
+            self.wake_batch(&mut wakers);
             self.wakers.replace(wakers);
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     /// Whether `idle` counts this worker as searching.
     pub(super) is_searching: Cell<bool>,
     next_in_a_row: Cell<u32>,
+    /// Whether what is woken now is one of many, found at once.
+    is_batch: Cell<bool>,
     is_local_turn: Cell<bool>,
     /// Whether there are, or may be, other workers.
     has_peers: bool,
@@ -100,6 +102,7 @@ impl Worker {
             random: Cell::new(random),
             is_searching: Cell::new(false),
             next_in_a_row: Cell::new(0),
+            is_batch: Cell::new(false),
             is_local_turn: Cell::new(false),
             has_peers,
             polls_left: Cell::new(0),
@@ -352,6 +355,9 @@ impl Worker {
     #[inline]
     pub(super) fn push(&self, runnable: Runnable) {
         let remote = self.remote();
+        if self.is_batch.get() {
+            return self.queue.push(runnable);
+        }
         if remote.is_in_place() {
             return self.shared.inject(runnable);
         }
@@ -362,6 +368,21 @@ impl Worker {
                 self.queue.push(previous);
                 self.notify_peer();
             }
+        }
+    }
+
+    /// Wakes what a look at I/O and timers has found. It is queued in that order, and one peer is
+    /// notified in the end: none of it shares data with a task that ran here.
+    pub(super) fn wake_batch(&self, wakers: &mut Vec<Waker>) {
+        if wakers.is_empty() {
+            return;
+        }
+        self.is_batch.set(true);
+        wake_all(wakers);
+        self.is_batch.set(false);
+        let remote = self.remote();
+        if remote.stealer.len() + usize::from(!remote.next.is_empty()) > 1 {
+            self.notify_peer();
         }
     }
 
