@@ -62,7 +62,7 @@ pub struct Metrics {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WorkerReading {
-    /// Polls of tasks and, in a single-threaded runtime, of the future of `block_on`.
+    /// Tasks polled to `Pending` or to their end.
     pub polls: u64,
     /// Batches of runnables taken from other workers.
     pub steals: u64,

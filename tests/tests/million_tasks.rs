@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use runtime::Runtime;
 use runtime::task::yield_now;
 use runtime::time::sleep;
+use runtime::{Builder, Runtime, Scheduler};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use windlass_tests::{DropCount, say, single_threaded, watch, work_stealing};
+use windlass_tests::{DropCount, say, watch};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -72,11 +72,19 @@ fn spawn_and_shut_down(runtime: Runtime) {
 fn a_million_tasks_that_are_shut_down_in_the_middle_are_freed() {
     let _watchdog = watch();
     // What is made once per process, such as the collector of the queues, is made here.
-    drop(work_stealing(2));
-    drop(single_threaded());
-    for make in [|| single_threaded(), || work_stealing(2)] {
+    let make = |mode| {
+        // The names of functions, for the report of a poll that spawns so many, stay in memory.
+        let builder = Builder::new().scheduler(mode).blocked_after(Duration::MAX);
+        let builder = if mode == Scheduler::WorkStealing { builder.workers(2) } else { builder };
+        builder.build().expect("the system has threads")
+    };
+    let modes = [Scheduler::SingleThreaded, Scheduler::WorkStealing];
+    for mode in modes {
+        drop(make(mode));
+    }
+    for mode in modes {
         let before = allocated();
-        spawn_and_shut_down(make());
+        spawn_and_shut_down(make(mode));
         let left = allocated() - before;
         say(&format!("{left} bytes are left of {TASKS} tasks"));
         assert!(left.abs() < TASKS as isize / 10, "{left} bytes are left");

@@ -5,6 +5,7 @@ use std::ptr;
 
 use super::Id;
 use super::header::Header;
+use crate::metrics::add;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The poll that a thread is in, published by that thread alone, with plain stores.
@@ -19,6 +20,9 @@ pub(crate) struct Watch {
     /// The number of the task; zero, which no task has, for the future of a `block_on`.
     task: AtomicU64,
     spawned_at: AtomicPtr<Location<'static>>,
+    /// How many of the polls were of tasks. Written by the polling thread; relaxed, a number on its
+    /// own.
+    polls: AtomicU64,
     /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
     /// polling thread after the poll; relaxed, since a mark that comes a poll late does no harm.
     slow: AtomicU64,
@@ -39,6 +43,7 @@ impl Watch {
             phase: AtomicU64::new(0),
             task: AtomicU64::new(0),
             spawned_at: AtomicPtr::new(ptr::null_mut()),
+            polls: AtomicU64::new(0),
             // No phase of a poll: those are odd.
             slow: AtomicU64::new(u64::MAX - 1),
         }
@@ -47,6 +52,7 @@ impl Watch {
     /// A poll of `task` begins on this thread.
     #[inline]
     pub(super) fn begin(&self, task: &Header) {
+        add(&self.polls, 1);
         self.begin_poll(task.id.as_u64(), task.spawned_at);
     }
 
@@ -77,9 +83,9 @@ impl Watch {
         self.slow.load(Ordering::Relaxed) + 1 == self.phase.load(Ordering::Relaxed)
     }
 
-    /// How many polls have begun.
+    /// How many polls of tasks have begun.
     pub(crate) fn polls(&self) -> u64 {
-        self.phase.load(Ordering::Relaxed).div_ceil(2)
+        self.polls.load(Ordering::Relaxed)
     }
 
     /// Whether a poll is under way. Any thread may ask.
