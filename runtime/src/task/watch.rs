@@ -5,7 +5,6 @@ use std::ptr;
 
 use super::Id;
 use super::header::Header;
-use crate::metrics::add;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The poll that a thread is in, published by that thread alone, with plain stores.
@@ -52,7 +51,7 @@ impl Watch {
     /// A poll of `task` begins on this thread.
     #[inline]
     pub(super) fn begin(&self, task: &Header) {
-        add(&self.polls, 1);
+        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.begin_poll(task.id.as_u64(), task.spawned_at);
     }
 
