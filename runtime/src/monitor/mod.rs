@@ -209,8 +209,6 @@ struct Sampler {
     reports: Reports,
     all_slow_for: Duration,
     all_well_for: Duration,
-    /// Whether the spare workers have been told to leave when they can.
-    may_spares_retire: bool,
 }
 
 /// One worker, as the monitor has seen it.
@@ -235,7 +233,6 @@ impl Sampler {
             shared,
             all_slow_for: Duration::ZERO,
             all_well_for: Duration::ZERO,
-            may_spares_retire: false,
         }
     }
 
@@ -244,7 +241,7 @@ impl Sampler {
         let mut is_second_look = false;
         while !self.shared.is_shut_down() {
             let any_in_poll = self.look(slept);
-            if self.shared.is_idle() && (self.may_spares_retire || !self.shared.has_spares()) {
+            if self.shared.is_idle() && !self.shared.keeps_spares() {
                 self.rest();
                 (slept, is_second_look) = (Duration::ZERO, false);
                 continue;
@@ -346,14 +343,12 @@ impl Sampler {
         if !all_regular_slow {
             self.all_slow_for = Duration::ZERO;
             self.all_well_for += slept;
-            if self.all_well_for >= ALL_WELL && !self.may_spares_retire {
-                self.may_spares_retire = true;
+            if self.all_well_for >= ALL_WELL && self.shared.keeps_spares() {
                 self.shared.retire_spares();
             }
             return;
         }
         self.all_well_for = Duration::ZERO;
-        self.may_spares_retire = false;
         if any_free_spare {
             self.all_slow_for = Duration::ZERO;
             return;

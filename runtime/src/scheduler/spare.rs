@@ -173,8 +173,13 @@ impl Shared {
         }
     }
 
-    pub(crate) fn has_spares(&self) -> bool {
+    fn has_spares(&self) -> bool {
         self.spares.enlisted.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether spare workers run that have not been told to leave when they can.
+    pub(crate) fn keeps_spares(&self) -> bool {
+        self.has_spares() && !self.spares.may_retire.load(Ordering::Relaxed)
     }
 
     /// Whether no worker but this one needs to be looked after: none is in a poll, and no spare one
