@@ -2,13 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use runtime::Runtime;
-use runtime::net::{TcpListener, TcpStream};
+use runtime::net::{self, TcpListener, TcpStream};
 use runtime::task::{consume_budget, unconstrained, yield_now};
 use runtime::time::{sleep, timeout};
 use windlass_tests::{both_modes, single_threaded, watch, work_stealing};
@@ -118,6 +119,53 @@ fn busy_workers_look_at_sockets_and_timers() {
         runtime.block_on(server).expect("no panic").expect("no panic");
         assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     });
+}
+
+#[test]
+fn who_wakes_itself_comes_after_all_that_became_ready_meanwhile() {
+    let _watchdog = watch();
+    const WAITING: usize = 3;
+    let runtime = single_threaded();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let pairs: Vec<_> = (0..WAITING).map(|_| UnixStream::pair().expect("files are left")).collect();
+    let (mut ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    let readers: Vec<_> = theirs
+        .into_iter()
+        .map(|theirs| {
+            let order = order.clone();
+            theirs.set_nonblocking(true).expect("a socket");
+            runtime.spawn(async move {
+                let mut theirs = net::UnixStream::from_std(theirs).expect("it does not block");
+                theirs.read_exact(&mut [0]).await.expect("a byte comes");
+                order.lock().expect("no panic").push("reader");
+            })
+        })
+        .collect();
+    let noted = order.clone();
+    let hog = runtime.spawn(async move {
+        let compute = || {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(2) {}
+        };
+        // After this all readers wait, and the worker looks at I/O after every poll.
+        for _ in 0..8 {
+            compute();
+            yield_now().await;
+        }
+        for ours in &mut ours {
+            ours.write_all(b"x").expect("there is room");
+        }
+        compute();
+        yield_now().await;
+        noted.lock().expect("no panic").push("hog");
+    });
+    runtime.block_on(async {
+        hog.await.expect("no panic");
+        for reader in readers {
+            reader.await.expect("no panic");
+        }
+    });
+    assert_eq!(*order.lock().expect("no panic"), ["reader", "reader", "reader", "hog"]);
 }
 
 #[test]

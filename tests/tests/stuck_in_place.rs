@@ -221,6 +221,19 @@ fn more_than_there_are_workers_may_block_at_once() {
 }
 
 #[test]
+fn a_substitute_that_comes_when_all_is_quiet_leaves_too() {
+    let _watchdog = watch();
+    let runtime = start(named("iq", Scheduler::WorkStealing).workers(1));
+    for _ in 0..3 {
+        // Too short for the monitor to see it; what it sees is the substitute.
+        runtime.block_on(runtime.spawn(async { block_in_place(|| ()) })).expect("no panic");
+        while threads_named("iq-worker-") > 1 {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
 fn many_more_calls_than_threads_all_end_and_keep_nobody_waiting() {
     let _watchdog = watch();
     const CALLS: usize = 200;

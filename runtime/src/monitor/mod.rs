@@ -5,7 +5,7 @@
 //! **slow**. Then the monitor looks every [`CLOSE`] for the next [`WARY`], and for as long as a
 //! worker is slow it has it relieved (see [`Shared::relieve`]): its queue and `next` slot go to the
 //! others, its timers are turned, and somebody holds the I/O driver. When every worker is slow, a
-//! spare one is started. Workers pay three plain stores per poll for this.
+//! spare one is started. Workers pay five plain stores per poll for this (see [`Watch`](crate::task::Watch)).
 //!
 //! # Looks that are put off
 //! A look costs a wake-up, and most find nothing. So a worker that reads the clock anyway, because
@@ -13,7 +13,8 @@
 //! anew, if half of the time to the next look has passed and all is well as far as it can see:
 //! nobody else is in a poll, and its own polls since the last reading were short. It does not wake
 //! the monitor for that. So there is a look only when a worker is in a poll whenever somebody comes
-//! by, or when nobody comes by for [`CALM`].
+//! by, or when nobody comes by for [`CALM`]. A worker whose own polls were not short says so: it makes
+//! the monitor wary, and the look is not put off.
 //!
 //! # Asleep when nothing happens
 //! When all workers are parked, the alarm is turned off until one leaves park. Why it does not stay
@@ -25,11 +26,13 @@
 //!    the lock and sets the alarm.
 //!
 //! One of the fences comes first. If 1b does, 2c sees `RESTING`, or a time that another worker wrote
-//! when it set the alarm; if 2b does, 1c sees the worker. Model: `going_idle_against_the_monitor` in
-//! `crate::model`.
+//! when it set the alarm; if 2b does, 1c sees the worker. Models: `going_idle_against_the_monitor` and
+//! `going_idle_against_a_worker_that_parks_and_is_stuck` in `crate::model`.
 
 mod alarm;
 mod report;
+#[cfg(all(test, not(windlass_loom)))]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

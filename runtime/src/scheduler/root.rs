@@ -175,6 +175,7 @@ fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) 
     let _awake = Awake::new(shared);
     // Nobody looks: this thread is no worker, and keeps nobody waiting but itself.
     let watch = Watch::new();
+    let wakeup = root.wakeup();
     loop {
         if root.poll_if_woken(&watch) {
             return true;
@@ -195,7 +196,7 @@ fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) 
             shared.add_wakeup();
             is_awake = true;
         };
-        if !root.wakeup().is_woken() && !has_work() && !shared.advance_if_quiet(false, wake_up) {
+        if !wakeup.is_woken() && !has_work() && !shared.advance_if_quiet(false, wake_up) {
             parker.park(&|_| sleep_at_most(shared, &timers.0), &mut wakers);
         }
         if !is_awake {
