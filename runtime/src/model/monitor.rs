@@ -17,7 +17,7 @@ fn going_idle_against_the_monitor() {
     for workers in 1..=2 {
         loom::model(move || {
             let idle = Arc::new(Idle::new(workers));
-            let monitor = Arc::new(Monitor::new());
+            let monitor = Arc::new(Monitor::new(Scheduler::WorkStealing));
             // The workers leave park, and are stuck for ever: nobody else will wake the monitor.
             let work = |index| {
                 let (idle, monitor) = (idle.clone(), monitor.clone());
@@ -39,7 +39,7 @@ fn going_idle_against_the_monitor() {
 fn going_idle_against_a_worker_that_parks_and_is_stuck() {
     loom::model(|| {
         let idle = Arc::new(Idle::new(1));
-        let monitor = Arc::new(Monitor::new());
+        let monitor = Arc::new(Monitor::new(Scheduler::WorkStealing));
         let is_stuck = Arc::new(AtomicUsize::new(0));
         let worker = {
             let (idle, monitor, is_stuck) = (idle.clone(), monitor.clone(), is_stuck.clone());

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::metrics::add;
-use crate::scheduler::{Shared, ThreadTimes};
+use crate::scheduler::{Scheduler, Shared, ThreadTimes};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::task::Watched;
 
@@ -57,6 +57,11 @@ pub(crate) const CLOSE: Duration = Duration::from_millis(1);
 
 /// How long the monitor goes on looking closely after a slow poll.
 const WARY: Duration = Duration::from_secs(2);
+
+/// What a slow poll has lasted when the times of its thread are read for the first time. Most slow
+/// polls are over by then, and on a busy machine many are slow only for want of a core; reading the
+/// times of each would cost a core some percent.
+const LONG: Duration = Duration::from_millis(5);
 
 /// How long all workers must be slow before a spare one is started. A few of them are slow now and
 /// then on a busy machine, and one more thread would not help there.
@@ -82,6 +87,9 @@ pub(crate) struct Monitor {
     wary_until: AtomicU64,
     epoch: Instant,
     alarm: Alarm,
+    /// How long to look closely after a slow poll: [`WARY`], or, where nobody could relieve the
+    /// worker, not at all.
+    wary_for: Duration,
     /// Whether the thread has been started. Swapped by whoever starts it; relaxed, it only counts.
     is_started: AtomicBool,
     /// Numbers for the metrics. Written by the monitor's thread alone; relaxed.
@@ -92,12 +100,17 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new() -> Monitor {
+    /// The monitor of a runtime with one thread only reports, in which there is no hurry.
+    pub(crate) fn new(scheduler: Scheduler) -> Monitor {
         Monitor {
             put_off_from: AtomicU64::new(NEVER),
             wary_until: AtomicU64::new(0),
             epoch: timer::real_now(),
             alarm: Alarm::new(),
+            wary_for: match scheduler {
+                Scheduler::WorkStealing => WARY,
+                Scheduler::SingleThreaded => Duration::ZERO,
+            },
             is_started: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             spare_starts: AtomicU64::new(0),
@@ -184,7 +197,7 @@ impl Monitor {
     }
 
     fn be_wary(&self, now: Instant) {
-        self.wary_until.fetch_max(self.since_epoch(now + WARY), Ordering::Relaxed);
+        self.wary_until.fetch_max(self.since_epoch(now + self.wary_for), Ordering::Relaxed);
     }
 
     /// Nanoseconds from `epoch` to `time`: more than `RESTING`, less than `NEVER`.
@@ -224,8 +237,10 @@ struct Seen {
     /// How long the poll has been watched. Only time in which the monitor itself ran on time counts:
     /// if the whole process was stopped, that is nobody's fault.
     lasted: Duration,
-    /// The times of the worker's thread when the poll was found slow.
+    /// The times of the worker's thread when they were first read.
     times: Option<ThreadTimes>,
+    /// What `lasted` is when they are to be read next.
+    measure_at: Duration,
 }
 
 impl Sampler {
@@ -295,7 +310,8 @@ impl Sampler {
         let remote = self.shared.remote(index);
         let poll = remote.watch.read();
         let Some(poll) = poll.filter(|_| poll == seen.poll) else {
-            *seen = Seen { poll, is_slow: remote.is_in_place(), ..Seen::default() };
+            let measure_at = LONG.min(self.reports.due_in(Duration::ZERO));
+            *seen = Seen { poll, is_slow: remote.is_in_place(), measure_at, ..Seen::default() };
             return;
         };
         if remote.is_in_place() {
@@ -311,17 +327,25 @@ impl Sampler {
         let monitor = &self.shared.monitor;
         if !seen.is_counted {
             seen.is_counted = true;
-            seen.times = remote.thread_times();
             remote.watch.mark_slow(&poll);
             add(&monitor.rescues, 1);
         }
+        if seen.lasted < seen.measure_at {
+            return;
+        }
         let lasted = match (&seen.times, remote.thread_times()) {
             (Some(before), Some(now)) => now.own_since(before, seen.lasted),
-            _ => seen.lasted,
+            (None, Some(now)) => {
+                seen.times = Some(now);
+                return;
+            }
+            (_, None) => seen.lasted,
         };
+        let due_in = self.reports.due_in(lasted);
+        seen.measure_at = seen.lasted + due_in.clamp(CLOSE, CALM);
         let us = lasted.as_micros().try_into().unwrap_or(u64::MAX);
         monitor.longest_poll_us.fetch_max(us, Ordering::Relaxed);
-        if !seen.is_reported && self.reports.is_due(lasted) {
+        if !seen.is_reported && due_in.is_zero() {
             seen.is_reported = true;
             add(&monitor.blocked_reports, 1);
             self.reports.report(&self.shared, index, poll, lasted);

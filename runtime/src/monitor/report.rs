@@ -88,9 +88,9 @@ impl Reports {
         Reports { blocked_after, on_blocked, by_site: HashMap::new() }
     }
 
-    /// Whether a poll that has lasted so long is to be reported.
-    pub(super) fn is_due(&self, lasted: Duration) -> bool {
-        lasted >= self.blocked_after
+    /// How much longer a poll that has lasted so long may last before it is to be reported.
+    pub(super) fn due_in(&self, lasted: Duration) -> Duration {
+        self.blocked_after.saturating_sub(lasted)
     }
 
     /// Reports a poll. That takes a while (finding out where a thread is, and the names of what it

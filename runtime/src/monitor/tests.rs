@@ -8,7 +8,7 @@ use super::*;
 /// A monitor whose thread has set its alarm for [`CALM`] at its epoch, so that it may be put off
 /// from half of that on.
 fn calm() -> Monitor {
-    let monitor = Monitor::new();
+    let monitor = Monitor::new(Scheduler::WorkStealing);
     let from = monitor.since_epoch(monitor.epoch + CALM / 2);
     monitor.put_off_from.store(from, Ordering::Relaxed);
     monitor
@@ -67,8 +67,16 @@ fn a_suspicion_keeps_the_look_and_makes_the_monitor_wary() {
 }
 
 #[test]
+fn where_nobody_could_relieve_a_worker_the_monitor_is_not_wary() {
+    let monitor = Monitor::new(Scheduler::SingleThreaded);
+    monitor.suspect(monitor.epoch);
+    assert_eq!(put_off_from(&monitor), NEVER);
+    assert_eq!(monitor.interval(monitor.epoch), CALM);
+}
+
+#[test]
 fn a_suspicion_while_the_alarm_is_off_sets_it() {
-    let monitor = Monitor::new();
+    let monitor = Monitor::new(Scheduler::WorkStealing);
     monitor.put_off_from.store(RESTING, Ordering::Relaxed);
     monitor.suspect(monitor.epoch);
     assert_eq!(put_off_from(&monitor), NEVER);
@@ -77,7 +85,7 @@ fn a_suspicion_while_the_alarm_is_off_sets_it() {
 
 #[test]
 fn the_sleep_of_an_idle_monitor_ends_when_a_worker_leaves_park() {
-    let monitor = Arc::new(Monitor::new());
+    let monitor = Arc::new(Monitor::new(Scheduler::WorkStealing));
     let sleeper = monitor.clone();
     assert_ends(move || {
         // It asks once the alarm is off.

@@ -143,7 +143,7 @@ impl Shared {
         let shared = Arc::new(Shared {
             blocking: Pool::new(&config),
             threads: Threads::new(),
-            monitor: Monitor::new(),
+            monitor: Monitor::new(config.scheduler),
             config,
             clock,
             net,
