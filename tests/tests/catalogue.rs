@@ -228,3 +228,28 @@ fn a_system_that_gives_no_threads_is_told_of_and_nothing_hangs() {
         assert!(built.starts_with(expected), "{mode}: {built}");
     }
 }
+
+#[test]
+fn a_large_future_needs_little_stack() {
+    let _watchdog = watch();
+    const SIZE: usize = 64 << 10;
+    for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        // A quarter of what threads have, and eight times the future.
+        let on_small_stack = move || {
+            let builder = Builder::new().scheduler(mode).stack_size(1 << 19);
+            let runtime = builder.build().expect("the system has threads");
+            let large = runtime.spawn(async {
+                let state = [7_u8; SIZE];
+                yield_now().await;
+                state.iter().map(|&byte| usize::from(byte)).sum::<usize>()
+            });
+            assert_eq!(runtime.block_on(large).expect("no panic"), 7 * SIZE);
+        };
+        thread::Builder::new()
+            .stack_size(1 << 19)
+            .spawn(on_small_stack)
+            .expect("the system has threads")
+            .join()
+            .expect("no panic");
+    }
+}

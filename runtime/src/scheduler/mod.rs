@@ -35,8 +35,8 @@ use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Slot, TaskRef, Watch, new_task,
-    panic_message,
+    Birth, Header, Id, JoinHandle, KeepsMemory, OwnedTasks, Runnable, Schedule, Slot, TaskRef,
+    Watch, new_task, panic_message,
 };
 use crate::threads::Threads;
 
@@ -68,6 +68,7 @@ pub(crate) struct Shared {
     idle: Idle,
     owned: OwnedTasks,
     poller: Arc<dyn Poller>,
+    _keeps_memory: KeepsMemory,
     /// The names of the live tasks that have one. Most have none, and should not pay for it.
     names: Mutex<HashMap<Id, Cow<'static, str>>>,
     /// Set once, when the runtime ends. `SeqCst`, like the counts of `idle`: it is set before the
@@ -153,6 +154,7 @@ impl Shared {
             idle: Idle::new(regular),
             owned: OwnedTasks::new(count),
             poller,
+            _keeps_memory: KeepsMemory::new(),
             names: Mutex::new(HashMap::new()),
             is_shut_down: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),

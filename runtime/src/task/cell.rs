@@ -1,16 +1,17 @@
 //! A task's allocation, and the functions that know the type of its future.
 
+use std::alloc::Layout;
 use std::any::Any;
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use super::header::{Header, Links, TaskRef, Vtable};
 use super::join::JoinHandle;
 use super::state::{Finish, Start, State};
-use super::{Current, Id, JoinError, Runnable, Schedule, Watch, waker};
+use super::{Current, Id, JoinError, Runnable, Schedule, Watch, memory, waker};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicU8;
@@ -42,10 +43,15 @@ pub(crate) struct Birth {
     pub(crate) is_named: bool,
 }
 
+/// A future that is larger than this gets a box of its own, in which it is from then on. Each move
+/// of it costs, and unoptimised code moves it in every call on the way, and needs stack for that.
+const LARGE: usize = if cfg!(debug_assertions) { 2 << 10 } else { 16 << 10 };
+
 /// Makes a task: its owned-list reference, its first `Runnable` and its `JoinHandle`.
 ///
 /// That `future` and its output stay on the threads they may be on is the scheduler's promise, see
 /// [`Schedule`].
+#[inline]
 pub(crate) fn new_task<F, S>(
     future: F,
     scheduler: S,
@@ -55,7 +61,24 @@ where
     F: Future + 'static,
     S: Schedule,
 {
-    let cell = Box::new(Cell {
+    if size_of::<F>() > LARGE {
+        new_cell(Box::pin(future), scheduler, birth)
+    } else {
+        new_cell(future, scheduler, birth)
+    }
+}
+
+fn new_cell<F, S>(
+    future: F,
+    scheduler: S,
+    birth: Birth,
+) -> (TaskRef, Runnable, JoinHandle<F::Output>)
+where
+    F: Future + 'static,
+    S: Schedule,
+{
+    let memory = memory::allocate(Layout::new::<Cell<F, S>>()).cast::<Cell<F, S>>();
+    let cell = Cell {
         header: Header {
             state: State::new(),
             vtable: &Cell::<F, S>::VTABLE,
@@ -69,8 +92,10 @@ where
         scheduler,
         stage: UnsafeCell::new(Stage::Running(future)),
         join_waker: UnsafeCell::new(None),
-    });
-    let header = NonNull::from(Box::leak(cell)).cast::<Header>();
+    };
+    // SAFETY: the memory is new and has the layout of a cell.
+    unsafe { memory.write(cell) }
+    let header = memory.cast::<Header>();
     // SAFETY: a new task counts three references; this is the first.
     let owned = unsafe { TaskRef::from_raw(header) };
     // SAFETY: this is the second, and the state starts out as `NOTIFIED`.
@@ -172,8 +197,15 @@ where
     /// Drops the future in place and puts `next` where it was. A panic in the future's own `Drop`
     /// is the task's panic, unless it has another one already. The caller holds `RUNNING`.
     fn drop_future(&self, next: Stage<F>) {
-        let dropped = panic::catch_unwind(AssertUnwindSafe(|| self.set_stage(Stage::Consumed)));
+        let dropped = panic::catch_unwind(AssertUnwindSafe(|| {
+            self.stage.with_mut(|stage| {
+                // SAFETY: the caller holds `RUNNING`. What was here is not looked at again, also if
+                // its `Drop` panics, but overwritten below.
+                unsafe { ptr::drop_in_place(stage) }
+            });
+        }));
         let next = match (dropped, next) {
+            (Ok(()), next) => next,
             (Err(payload), Stage::Finished(output)) => {
                 drop_quietly(output);
                 Stage::Panicked(payload)
@@ -183,27 +215,10 @@ where
                 drop_quietly(second);
                 first
             }
-            (Ok(()), next) => next,
         };
-        self.set_stage(next);
-    }
-
-    /// The caller holds `RUNNING`, or is the `JoinHandle` of a complete task.
-    fn set_stage(&self, next: Stage<F>) {
         self.stage.with_mut(|stage| {
-            // The old stage is dropped while it can no longer be found: a panic in its `Drop`
-            // leaves the cell consistent, and it is never dropped twice.
-            struct Put<F: Future>(*mut Stage<F>, Option<Stage<F>>);
-            impl<F: Future> Drop for Put<F> {
-                fn drop(&mut self) {
-                    let next = self.1.take().expect("the stage is put once");
-                    // SAFETY: the place is valid for writes and what was there has been dropped.
-                    unsafe { self.0.write(next) }
-                }
-            }
-            let put = Put(stage, Some(next));
-            // SAFETY: the caller has exclusive access to the stage, and `put` overwrites it after.
-            unsafe { std::ptr::drop_in_place(put.0) }
+            // SAFETY: the caller holds `RUNNING`, and nothing is here to be dropped.
+            unsafe { stage.write(next) }
         });
     }
 
@@ -318,8 +333,12 @@ where
     }
 
     unsafe fn free(header: NonNull<Header>) {
-        // SAFETY: no reference is left, and the cell came from a `Box` of this type.
-        let cell = unsafe { Box::from_raw(header.cast::<Cell<F, S>>().as_ptr()) };
-        drop_quietly(cell);
+        let cell = header.cast::<Cell<F, S>>();
+        contain(|| {
+            // SAFETY: no reference is left; nobody looks at the cell again, also if a `Drop` panics.
+            unsafe { ptr::drop_in_place(cell.as_ptr()) }
+        });
+        // SAFETY: the cell came from `allocate` with this layout, and is gone.
+        unsafe { memory::free(cell.cast(), Layout::new::<Cell<F, S>>()) }
     }
 }

@@ -12,6 +12,8 @@ mod header;
 mod join;
 mod local;
 #[allow(unsafe_code)]
+mod memory;
+#[allow(unsafe_code)]
 mod owned;
 #[allow(unsafe_code)]
 mod slot;
@@ -42,6 +44,7 @@ pub(crate) use cell::{Birth, new_task};
 pub(crate) use header::{Header, TaskRef};
 pub(crate) use join::panic_message;
 pub(crate) use local::{LocalTasks, local_tasks, with_local_tasks};
+pub(crate) use memory::KeepsMemory;
 pub(crate) use owned::OwnedTasks;
 pub(crate) use slot::Slot;
 pub(crate) use watch::{Watch, Watched};
