@@ -55,6 +55,9 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// What to do about the panic of a task whose `JoinHandle` was dropped.
 ///
+/// A program built with `panic = "abort"` ends at any panic, whatever is chosen here. The first
+/// runtime then adds to the panic hook that it finds a line that names the task.
+///
 /// Prints as, and parses from, `report`, `ignore` and `shut-down`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UnhandledPanic {

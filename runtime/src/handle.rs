@@ -314,25 +314,27 @@ impl Drop for SuspendGuard {
     }
 }
 
+/// The task that this thread is in, for a message: its number, its name if it has one, and the line
+/// that spawned it.
+pub(crate) fn current_task() -> Option<String> {
+    let task = Current::get()?;
+    let name = task
+        .is_named
+        .then(|| Handle::try_current()?.shared.name(task.id))
+        .flatten()
+        .map_or(String::new(), |name| format!("{name:?}, "));
+    Some(format!("task {} ({name}spawned at {})", task.id, task.spawned_at))
+}
+
 /// Why something that blocks must not be called where it was called.
 pub(crate) fn refusal(what: &str, verb: &str) -> String {
     let harm = match scheduler::is_worker() {
         Some(worker) => format!("it would {verb} worker {worker}"),
         None => format!("it would {verb} the future that this thread runs"),
     };
-    let inside = match Current::get() {
-        None => "inside the future of another `block_on`".to_owned(),
-        Some(task) => {
-            let name = task
-                .is_named
-                .then(|| Handle::try_current()?.shared.name(task.id))
-                .flatten()
-                .map_or(String::new(), |name| format!("{name:?}, "));
-            format!("inside task {} ({name}spawned at {})", task.id, task.spawned_at)
-        }
-    };
+    let inside = current_task().unwrap_or_else(|| "the future of another `block_on`".to_owned());
     format!(
-        "runtime: `{what}` was called {inside}; {harm}.\n  \
+        "runtime: `{what}` was called inside {inside}; {harm}.\n  \
          help: use `.await`; in code that must wait: \
          `runtime::spawn_blocking(move || handle.block_on(..))`"
     )

@@ -49,6 +49,7 @@ mod coop;
 pub mod fs;
 mod handle;
 pub mod io;
+mod last_words;
 mod metrics;
 #[cfg(all(test, windlass_loom))]
 mod model;

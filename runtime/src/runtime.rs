@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::builder::{Builder, Config};
 use crate::handle::{AsyncGuard, EnterGuard, Handle, refusal};
+use crate::last_words;
 use crate::metrics::Metrics;
 use crate::panics::print_line;
 use crate::park::{Parker, Poller};
@@ -51,6 +52,9 @@ impl Runtime {
     }
 
     pub(crate) fn start(config: Config) -> io::Result<Runtime> {
+        if cfg!(panic = "abort") {
+            last_words::name_the_task();
+        }
         let scheduler = config.scheduler;
         let clock = timer::Clock::new();
         let (shared, workers) = {

@@ -17,30 +17,46 @@ use rustix::process::{Pid, Signal, kill_process};
 /// When it does not compile.
 #[must_use]
 pub fn example(name: &str) -> Command {
-    /// The examples that this process has had built. Held while one is, for cargo would wait anyway.
-    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let profile = profile_folder();
+    let same = if profile.ends_with("release") { "release" } else { "dev" };
+    build(&["-p", "windlass", "--example", name, "--profile", same]);
+    Command::new(profile.join("examples").join(name))
+}
+
+/// A program of `tests/src/bin`, built if need be, in which a panic ends the process.
+///
+/// # Panics
+/// When it does not compile.
+#[must_use]
+pub fn aborting(name: &str) -> Command {
+    build(&["-p", "windlass-tests", "--bin", name, "--profile", "abort"]);
+    Command::new(profile_folder().with_file_name("abort").join(name))
+}
+
+/// Has cargo build what these arguments say, once, into the target folder of this test.
+fn build(what: &[&str]) {
+    /// What this process has had built. Held while something is, for cargo would wait anyway.
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let what_text = what.join(" ");
     // A build that failed says so in each test that needs it.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if !built.contains(name) {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "-p", "windlass", "--example", name, "--manifest-path"]);
-        build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml"));
-        let mut target = profile.parent().expect("a profile is in a target folder");
-        // Where cargo was told for which system it builds, it is told so again by the environment.
-        if env::var_os("CARGO_BUILD_TARGET").is_some_and(|triple| target.ends_with(triple)) {
-            target = target.parent().expect("that of a system is in the target folder");
-        }
-        build.arg("--target-dir").arg(target);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let status = build.status().expect("cargo, which started this test, can be started");
-        assert!(status.success(), "the example `{name}` does not compile");
-        built.insert(name.to_owned());
+    if built.contains(&what_text) {
+        return;
     }
-    Command::new(profile.join("examples").join(name))
+    let profile = profile_folder();
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet"]).args(what).arg("--manifest-path");
+    build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml"));
+    let mut target = profile.parent().expect("a profile is in a target folder");
+    // Where cargo was told for which system it builds, it is told so again by the environment.
+    if env::var_os("CARGO_BUILD_TARGET").is_some_and(|triple| target.ends_with(triple)) {
+        target = target.parent().expect("that of a system is in the target folder");
+    }
+    build.arg("--target-dir").arg(target);
+    let status = build.status().expect("cargo, which started this test, can be started");
+    assert!(status.success(), "cargo build {what_text} fails");
+    built.insert(what_text);
 }
 
 /// `target/debug` or `target/release`; a test lies in its folder `deps`.
