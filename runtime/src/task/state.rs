@@ -307,6 +307,11 @@ impl std::fmt::Debug for Snapshot {
 
 #[cfg(all(test, not(windlass_loom)))]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+
     use super::*;
 
     #[test]
@@ -345,5 +350,39 @@ mod tests {
         assert_eq!(state.abort(), Wake::Submit);
         assert_eq!(state.abort(), Wake::Done);
         assert_eq!(state.start_running(), Start::Cancel);
+    }
+
+    /// Runs in a process of its own, see below; does nothing in the run of all tests.
+    #[test]
+    fn child_that_counts_too_far() {
+        let Ok(how) = std::env::var("WINDLASS_COUNT") else { return };
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        setrlimit(Resource::Core, none).expect("less is always allowed");
+        // Neither running nor woken: the wake-up needs a reference.
+        let state = State(AtomicUsize::new(isize::MAX as usize & REF_MASK));
+        // The last one that is allowed; above the limit the first one that is not.
+        state.add_ref();
+        println!("so far");
+        match how.as_str() {
+            "clone" => state.add_ref(),
+            "wake" => drop(state.wake_by_ref()),
+            _ => drop(state.abort()),
+        }
+        println!("too far");
+    }
+
+    #[test]
+    fn a_count_of_references_that_gets_out_of_hand_ends_the_process() {
+        for how in ["clone", "wake", "abort"] {
+            let program = std::env::current_exe().expect("Linux knows where a program lies");
+            let output = Command::new(program)
+                .args(["--exact", "task::state::tests::child_that_counts_too_far", "--nocapture"])
+                .env("WINDLASS_COUNT", how)
+                .output()
+                .expect("the test can be started");
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.signal(), Some(Signal::ABORT.as_raw()), "{how}: {text}");
+            assert!(text.contains("so far") && !text.contains("too far"), "{how}: {text}");
+        }
     }
 }
