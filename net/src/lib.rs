@@ -59,7 +59,8 @@
 //! then. Creating one outside of a runtime panics and says where.
 //!
 //! After `fork`, a child that goes on using the driver shares the kernel's poller with its parent
-//! and steals its events: call `exec`, or do not touch sockets there.
+//! and steals its events: call `exec` or `_exit`, and do not touch sockets there. Dropping one there
+//! takes it out of the parent's poller.
 
 #![deny(unsafe_code)]
 #![cfg_attr(windlass_loom, allow(dead_code, reason = "the models use only a part of the crate"))]

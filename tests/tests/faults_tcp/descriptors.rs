@@ -19,7 +19,7 @@ use rustix::process::getuid;
 use super::{Bystander, alone, in_both_modes, pair, reset, stays_calm};
 
 /// Whether a poller of this process has the file with this inode.
-fn is_polled(inode: u64) -> bool {
+pub(super) fn is_polled(inode: u64) -> bool {
     let files = fs::read_dir("/proc/self/fdinfo").expect("the kernel shows its files");
     files.flatten().any(|file| {
         let info = fs::read_to_string(file.path()).unwrap_or_default();
@@ -28,7 +28,7 @@ fn is_polled(inode: u64) -> bool {
     })
 }
 
-fn socket_inode(file: impl AsFd) -> u64 {
+pub(super) fn socket_inode(file: impl AsFd) -> u64 {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     let name = fs::read_link(path).expect("it is open").display().to_string();
     let number = name.trim_start_matches("socket:[").trim_end_matches(']');

@@ -8,6 +8,7 @@ mod cable;
 mod connects;
 mod descriptors;
 mod ends;
+mod forks;
 mod injected;
 mod proxy;
 mod slow;
