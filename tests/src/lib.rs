@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod c_program;
+mod dir;
 mod drops;
 #[cfg(doctest)]
 mod listings;
@@ -20,6 +21,7 @@ mod stuck;
 mod watchdog;
 
 pub use c_program::c_program;
+pub use dir::Dir;
 pub use drops::{CountDrops, DropCount};
 pub use long::runs_long;
 pub use modes::{both_modes, single_threaded, work_stealing};

@@ -7,9 +7,9 @@ use std::process::Command;
 use runtime::Runtime;
 use runtime::fs::{self, File, OpenOptions, PathError};
 use runtime::io::AsyncWriteExt;
-use windlass_tests::{Scene, find_tool, say, scene_under};
+use windlass_tests::{Dir, Scene, find_tool, say, scene_under};
 
-use super::{Dir, MODES, alone, both_modes, pattern, strace};
+use super::{MODES, alone, both_modes, pattern, strace};
 
 const LENGTH: usize = 1_000_000;
 
@@ -176,13 +176,13 @@ fn a_full_disk_is_told_and_keeps_what_was_written() {
         let mut command = Command::new(&unshare);
         command.args(["-m", "sh", "-c"]);
         let mut trial = Command::new(&unshare);
-        trial.args(["-m", "sh", "-c", script]).arg(&dir.0).arg("true");
+        trial.args(["-m", "sh", "-c", script]).arg(dir.path()).arg("true");
         if !trial.output().is_ok_and(|output| output.status.success()) {
             say("skipped what needs a small file system, which may not be mounted here");
             return;
         }
-        command.arg(script).arg(&dir.0);
-        let command = with_file(scene_under(command, "small_disk", mode), &dir.0);
+        command.arg(script).arg(dir.path());
+        let command = with_file(scene_under(command, "small_disk", mode), dir.path());
         let mut scene = Scene::start(command);
         scene.wait_for("-full");
         scene.wait_for("-kept");
@@ -229,7 +229,7 @@ fn a_file_that_is_removed_while_it_is_open_is_read_and_written_to_the_end() {
             options.read(true).write(true).create_new(true);
             let mut file = options.open(&path).await.expect("a new file");
             file.write_all(b"before ").await.expect("a disk");
-            std::fs::remove_dir_all(&dir.0).expect("it was made");
+            std::fs::remove_dir_all(dir.path()).expect("it was made");
             file.write_all(b"after").await.expect("it is still open");
             file.rewind().await.expect("a file");
             let mut text = String::new();

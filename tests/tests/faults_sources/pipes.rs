@@ -131,7 +131,7 @@ fn a_full_pipe_is_waited_for_without_spinning_and_its_end_is_told() {
 
 /// What the same program says of the same bytes, from a file of the standard library.
 async fn cksum(bytes: &[u8]) -> String {
-    let dir = super::Dir::new();
+    let dir = windlass_tests::Dir::new();
     let path = dir.file("bytes");
     std::fs::write(&path, bytes).expect("a new file");
     let file = std::fs::File::open(path).expect("it was made");

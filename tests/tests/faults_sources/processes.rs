@@ -134,7 +134,7 @@ fn a_grandchild_that_holds_the_pipe_open_delays_the_output_and_not_the_end() {
 fn an_output_that_never_ends_can_be_given_up() {
     let _alone = alone();
     both_modes(|runtime| {
-        let dir = super::Dir::new();
+        let dir = windlass_tests::Dir::new();
         let path = dir.file("id");
         runtime.block_on(async {
             let mut command =

@@ -12,9 +12,9 @@ use runtime::net::{AsyncFd, UdpSocket, UnixListener, UnixStream};
 use runtime::process::Command;
 use runtime::time::timeout;
 use runtime::{Runtime, spawn};
-use windlass_tests::{Scene, scene_under};
+use windlass_tests::{Dir, Scene, scene_under};
 
-use super::{Dir, MODES, alone, assert_sleeps, both_modes, pattern, strace};
+use super::{MODES, alone, assert_sleeps, both_modes, pattern, strace};
 
 async fn bound() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("the loopback has ports");

@@ -3,9 +3,9 @@
 use std::io::SeekFrom;
 
 use runtime::fs::File;
-use windlass_tests::{both_modes, say, watch};
+use windlass_tests::{Dir, both_modes, say, watch};
 
-use super::{Dir, pattern};
+use super::pattern;
 
 #[test]
 fn what_is_in_the_page_cache_is_read_without_a_thread() {

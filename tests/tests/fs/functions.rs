@@ -9,9 +9,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use runtime::fs::{self, File, OpenOptions, PathError};
 use runtime::io::AsyncWriteExt;
-use windlass_tests::{both_modes, watch};
+use windlass_tests::{Dir, both_modes, watch};
 
-use super::{Dir, pattern, poll_and_drop};
+use super::{pattern, poll_and_drop};
 
 #[test]
 fn the_functions_do_what_those_of_std_do() {
@@ -79,12 +79,18 @@ fn errors_say_what_was_tried_and_keep_kind_and_number() {
             }
             // A directory where a file is expected, and the reverse.
             let is_directory = ErrorKind::IsADirectory;
-            assert_is(fs::read(&dir.0).await.expect_err("a directory"), is_directory, 21, &dir.0);
-            let error = fs::write(&dir.0, "x").await.expect_err("a directory");
-            assert_is(error, is_directory, 21, &dir.0);
-            let error = File::create(&dir.0).await.expect_err("a directory");
-            assert_is(error, is_directory, 21, &dir.0);
-            let mut opened = File::open(&dir.0).await.expect("reading is allowed by the system");
+            assert_is(
+                fs::read(dir.path()).await.expect_err("a directory"),
+                is_directory,
+                21,
+                dir.path(),
+            );
+            let error = fs::write(dir.path(), "x").await.expect_err("a directory");
+            assert_is(error, is_directory, 21, dir.path());
+            let error = File::create(dir.path()).await.expect_err("a directory");
+            assert_is(error, is_directory, 21, dir.path());
+            let mut opened =
+                File::open(dir.path()).await.expect("reading is allowed by the system");
             let error = opened.read(&mut [0; 8]).await.expect_err("a directory");
             assert_eq!(error.raw_os_error(), Some(21), "{error}");
             let file = dir.file("file");
@@ -167,7 +173,7 @@ fn many_files_at_once() {
             for result in join_all(tasks).await {
                 result.expect("no panic").expect("no error");
             }
-            assert_eq!(std::fs::read_dir(&dir.0).expect("it is there").count(), 0);
+            assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0);
         });
     });
 }

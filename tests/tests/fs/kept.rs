@@ -7,9 +7,9 @@ use std::sync::mpsc;
 use runtime::fs::{self, File, OpenOptions};
 use runtime::io::AsyncWriteExt;
 use runtime::{Builder, Scheduler};
-use windlass_tests::{both_modes, single_threaded, watch};
+use windlass_tests::{Dir, both_modes, single_threaded, watch};
 
-use super::{Dir, pattern, poll_and_drop};
+use super::{pattern, poll_and_drop};
 
 #[test]
 fn a_write_that_returned_survives_the_runtime() {

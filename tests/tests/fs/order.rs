@@ -12,9 +12,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use runtime::fs::{File, OpenOptions};
 use runtime::io::{AsyncReadExt, AsyncWriteExt};
 use runtime::{Builder, Scheduler};
-use windlass_tests::{both_modes, single_threaded, watch, work_stealing};
+use windlass_tests::{Dir, both_modes, single_threaded, watch, work_stealing};
 
-use super::{Dir, poll_and_drop};
+use super::poll_and_drop;
 
 /// Random operations, some of them dropped half-way, against a vector and a number.
 #[test]
