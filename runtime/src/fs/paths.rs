@@ -73,10 +73,9 @@ async fn read_whole(what: &'static str, path: &Path) -> Option<Vec<u8>> {
 /// As [`read`], and [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8.
 pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     let (what, path) = ("fs::read_to_string", path.as_ref());
-    if let Some(bytes) = read_whole(what, path).await {
-        let as_std = |_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8");
-        let text = String::from_utf8(bytes).map_err(as_std);
-        return text.map_err(|error| PathError::wrap(error, "read", path, None));
+    // What is not text is left to the thread, whose error is that of the standard library.
+    if let Some(text) = read_whole(what, path).await.and_then(|b| String::from_utf8(b).ok()) {
+        return Ok(text);
     }
     with_path(what, "read", path, |path| std::fs::read_to_string(path)).await
 }

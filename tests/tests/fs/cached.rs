@@ -64,11 +64,26 @@ fn a_small_file_in_memory_is_read_whole_without_a_thread() {
         std::fs::write(&path, "text").expect("it is ours");
         let text = runtime.block_on(runtime::fs::read_to_string(&path)).expect("it is text");
         assert_eq!(text, "text");
-        std::fs::write(&path, b"\xff").expect("it is ours");
-        let error = runtime.block_on(runtime::fs::read_to_string(&path)).expect_err("no UTF-8");
-        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
-        assert!(error.to_string().contains(path.to_str().expect("it is ASCII")), "{error}");
         assert_eq!(runtime.metrics().blocking_threads, 0);
+    });
+}
+
+#[test]
+fn what_is_not_text_has_the_error_of_the_standard_library_cached_or_not() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let dir = Dir::new();
+        let path = dir.file("file");
+        // The second is too long to be read without a thread.
+        for length in [1, 1_000_000] {
+            std::fs::write(&path, vec![0xff; length]).expect("it is ours");
+            let std = std::fs::read_to_string(&path).expect_err("no UTF-8");
+            let error = runtime.block_on(runtime::fs::read_to_string(&path)).expect_err("no UTF-8");
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+            let text = error.to_string();
+            assert!(text.contains(path.to_str().expect("it is ASCII")), "{text}");
+            assert!(text.ends_with(&std.to_string()), "{text}");
+        }
     });
 }
 
