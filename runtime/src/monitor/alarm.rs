@@ -36,10 +36,19 @@ impl Alarm {
     /// One that does not ring before it is set.
     pub(super) fn new() -> Alarm {
         Alarm {
+            #[cfg(all(target_os = "linux", not(windlass_loom)))]
+            timer: timer_fd::TimerFd::new().ok(),
+            ..Alarm::without_timer()
+        }
+    }
+
+    /// One that needs nothing of the system.
+    fn without_timer() -> Alarm {
+        Alarm {
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
             #[cfg(all(target_os = "linux", not(windlass_loom)))]
-            timer: timer_fd::TimerFd::new().ok(),
+            timer: None,
         }
     }
 
@@ -152,14 +161,10 @@ mod tests {
 
     /// Each kind of alarm that this system has.
     fn alarms() -> Vec<Arc<Alarm>> {
-        #[allow(unused_mut)]
-        let mut without_timer = Alarm::new();
+        let (usual, without_timer) = (Alarm::new(), Alarm::without_timer());
         #[cfg(target_os = "linux")]
-        {
-            assert!(without_timer.timer.is_some(), "there are descriptors left");
-            without_timer.timer = None;
-        }
-        vec![Arc::new(Alarm::new()), Arc::new(without_timer)]
+        assert!(usual.timer.is_some() && without_timer.timer.is_none(), "there are descriptors");
+        vec![Arc::new(usual), Arc::new(without_timer)]
     }
 
     #[test]
