@@ -1,138 +1,181 @@
 //! Random tokens, right, nearly right and wrong: whatever they are, the macro must not panic on
 //! them.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::FileFailurePersistence;
 
 use crate::attribute::Attribute;
 use crate::expansion::expand;
 
-/// xorshift64*, for choices that a seed repeats.
-struct Random(u64);
+const WORDS: &[&str] = &[
+    "async",
+    "fn",
+    "main",
+    "unsafe",
+    "extern",
+    "pub",
+    "crate",
+    "self",
+    "mut",
+    "where",
+    "scheduler",
+    "workers",
+    "flavor",
+    "_",
+    "r#fn",
+    "struct",
+    "#",
+    "#",
+    "!",
+    "<",
+    "<",
+    ">",
+    ">",
+    "->",
+    "=>",
+    "::",
+    ":",
+    ",",
+    ",",
+    ";",
+    "=",
+    "=",
+    "&",
+    "'a",
+    "'a'",
+    "$",
+    "4",
+    "0",
+    "1.5",
+    "18446744073709551616",
+    "4u8",
+    "1e3",
+    "\"work-stealing\"",
+    "\"4\"",
+    "\"single_threaded\"",
+    "\"a::\"",
+    "\")\"",
+    "r#\"rt\"#",
+    "b\"x\"",
+    "c\"x\"",
+    "b'x'",
+    "\"\\u{e9}\"",
+    "\"rt\"suffix",
+    "/// doc\n",
+    "\u{e9}t\u{e9}",
+];
 
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let wide = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(wide).expect("31 bits fit") % limit
-    }
+/// A piece of soup.
+#[derive(Clone, Debug)]
+enum Piece {
+    Word(&'static str),
+    /// `Delimiter::None` is the invisible one, that no text has.
+    Group(Delimiter, Vec<Piece>),
+}
 
-    fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
+impl Piece {
+    fn put(&self, into: &mut TokenStream) {
+        match self {
+            Piece::Word(word) => {
+                into.extend(word.parse::<TokenStream>().expect("each word is some tokens"));
+            }
+            Piece::Group(delimiter, inside) => {
+                let mut tokens = TokenStream::new();
+                inside.iter().for_each(|piece| piece.put(&mut tokens));
+                into.extend([TokenTree::Group(Group::new(*delimiter, tokens))]);
+            }
+        }
     }
+}
+
+/// What becomes of one token of what would do.
+#[derive(Clone, Debug)]
+enum Edit {
+    Keep,
+    Replace(Vec<Piece>),
+    PutBefore(Vec<Piece>),
+}
+
+/// The tokens of an argument list or of an item.
+#[derive(Clone, Debug)]
+enum Tokens {
+    Edited(&'static str, Vec<Edit>),
+    Soup(Vec<Piece>),
+}
+
+impl Tokens {
+    fn stream(&self) -> TokenStream {
+        let mut made = TokenStream::new();
+        match self {
+            Tokens::Soup(pieces) => pieces.iter().for_each(|piece| piece.put(&mut made)),
+            Tokens::Edited(whole, edits) => {
+                for (token, edit) in tokens_of(whole).zip(edits) {
+                    if let Edit::Replace(pieces) | Edit::PutBefore(pieces) = edit {
+                        pieces.iter().for_each(|piece| piece.put(&mut made));
+                    }
+                    if !matches!(edit, Edit::Replace(_)) {
+                        made.extend([token]);
+                    }
+                }
+            }
+        }
+        made
+    }
+}
+
+fn tokens_of(whole: &str) -> impl Iterator<Item = TokenTree> {
+    whole.parse::<TokenStream>().expect("the test's tokens are balanced").into_iter()
 }
 
 /// Up to `length` tokens that often are nearly right, in groups of which some are invisible.
-fn soup(random: &mut Random, length: usize, depth: usize) -> TokenStream {
-    const WORDS: &[&str] = &[
-        "async",
-        "fn",
-        "main",
-        "unsafe",
-        "extern",
-        "pub",
-        "crate",
-        "self",
-        "mut",
-        "where",
-        "scheduler",
-        "workers",
-        "flavor",
-        "_",
-        "r#fn",
-        "struct",
-        "#",
-        "#",
-        "!",
-        "<",
-        "<",
-        ">",
-        ">",
-        "->",
-        "=>",
-        "::",
-        ":",
-        ",",
-        ",",
-        ";",
-        "=",
-        "=",
-        "&",
-        "'a",
-        "'a'",
-        "$",
-        "4",
-        "0",
-        "1.5",
-        "18446744073709551616",
-        "4u8",
-        "1e3",
-        "0b2",
-        "\"work-stealing\"",
-        "\"4\"",
-        "\"single_threaded\"",
-        "\"a::\"",
-        "\")\"",
-        "r#\"rt\"#",
-        "b\"x\"",
-        "c\"x\"",
-        "b'x'",
-        "\"\\u{e9}\"",
-        "\"rt\"suffix",
-        "/// doc\n",
-        "\u{e9}t\u{e9}",
+fn soup(length: usize, depth: u32) -> BoxedStrategy<Vec<Piece>> {
+    use Delimiter::{Brace, Bracket, None, Parenthesis};
+    let word = select(WORDS).prop_map(Piece::Word);
+    let piece = if depth == 0 {
+        word.boxed()
+    } else {
+        let delimiter = select(&[Brace, Bracket, None, Parenthesis][..]);
+        let group = (delimiter, soup(length, depth - 1)).prop_map(|(d, s)| Piece::Group(d, s));
+        prop_oneof![3 => word, 1 => group].boxed()
+    };
+    vec(piece, 0..=length).boxed()
+}
+
+/// Tokens that would do, but for a few that are replaced, dropped or put in; or soup.
+fn nearly(whole: &'static str, soup_of: usize) -> impl Strategy<Value = Tokens> {
+    let edit = prop_oneof![
+        10 => Just(Edit::Keep),
+        1 => soup(2, 1).prop_map(Edit::Replace),
+        1 => soup(2, 1).prop_map(Edit::PutBefore),
     ];
-    let mut made = TokenStream::new();
-    for _ in 0..random.below(length + 1) {
-        if depth > 0 && random.below(4) == 0 {
-            use proc_macro2::Delimiter::{Brace, Bracket, None, Parenthesis};
-            let delimiter = [Brace, Bracket, None, Parenthesis][random.below(4)];
-            let inside = soup(random, length, depth - 1);
-            made.extend([TokenTree::Group(Group::new(delimiter, inside))]);
-        } else if let Ok(word) = random.pick(WORDS).parse::<TokenStream>() {
-            made.extend(word);
-        }
-    }
-    made
+    let tokens = tokens_of(whole).count();
+    prop_oneof![
+        vec(edit, tokens).prop_map(move |edits| Tokens::Edited(whole, edits)),
+        soup(soup_of, 2).prop_map(Tokens::Soup),
+    ]
 }
 
-/// A function that would do, but for a few tokens that are dropped or put in.
-fn nearly(random: &mut Random, whole: &str) -> TokenStream {
-    let mut made = TokenStream::new();
-    for token in whole.parse::<TokenStream>().expect("the test's tokens are balanced") {
-        match random.below(12) {
-            0 => {}
-            1 => made.extend(soup(random, 2, 1).into_iter().chain([token])),
-            _ => made.extend([token]),
-        }
-    }
-    made
-}
+const ARGUMENTS: &str = "scheduler = \"work-stealing\", workers = 4, crate = a::b";
+const ITEM: &str =
+    "#[a] pub(crate) async fn f<T: A<B>>(a: u8, mut b: C<D, E>) -> F<G> where T: H { i }";
 
-#[test]
-fn no_tokens_make_the_macro_panic() {
-    for seed in 1..=4000 {
-        let mut random = Random(seed);
-        let arguments = if seed % 2 == 0 {
-            soup(&mut random, 6, 1)
-        } else {
-            nearly(&mut random, "scheduler = \"work-stealing\", workers = 4, crate = a::b")
-        };
-        let item = if seed % 3 == 0 {
-            soup(&mut random, 12, 2)
-        } else {
-            nearly(
-                &mut random,
-                "#[a] pub(crate) async fn f<T: A<B>>(a: u8, mut b: C<D, E>) -> F<G> \
-                 where T: H { i }",
-            )
-        };
-        let attribute = [Attribute::Main, Attribute::Test][random.below(2)];
-        let shown = format!("seed {seed}: {attribute} ({arguments}) {item}");
-        let result = std::panic::catch_unwind(|| {
-            expand(attribute, arguments, item).to_string().contains("compile_error")
-        });
-        assert!(result.is_ok(), "panicked; {shown}");
+proptest! {
+    // What once failed is tried first; its seed stands in a file beside this one.
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_tokens_make_the_macro_panic(
+        attribute in select(&[Attribute::Main, Attribute::Test][..]),
+        arguments in nearly(ARGUMENTS, 6),
+        item in nearly(ITEM, 12),
+    ) {
+        let _ = expand(attribute, arguments.stream(), item.stream()).to_string();
     }
 }

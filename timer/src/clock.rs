@@ -272,7 +272,7 @@ fn running_nanos(time: &VirtualTime) -> u64 {
     time.nanos.saturating_add(saturating_nanos(since)).min(LAST)
 }
 
-fn saturating_nanos(duration: Duration) -> u64 {
+pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
     let nanos = duration.as_secs().saturating_mul(1_000_000_000);
     nanos.saturating_add(u64::from(duration.subsec_nanos()))
 }

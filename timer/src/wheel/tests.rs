@@ -1,24 +1,90 @@
 //! The wheel against a sorted map, and its edges.
 
-use super::*;
-use crate::random::Random;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::FileFailurePersistence;
+
+use super::*;
+use crate::clock::saturating_nanos;
 
 const TICK: u64 = 1 << TICK_BITS;
 const YEAR: u64 = 365 * 24 * 3600 * 1_000_000_000;
 
-/// A distance in nanoseconds, mostly at an edge.
-fn distance(random: &mut Random) -> u64 {
-    let edge = match random.below(8) {
-        0 => 0,
-        1 => TICK,
-        2 => random.below(200 * TICK),
-        3..=5 => 1 << (TICK_BITS + random.below(48) as u32),
-        6 => 52 * 24 * 3600 * 1_000_000_000,
-        _ => YEAR * random.below(584),
+/// What is done to a wheel.
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(Deadline),
+    /// Of one of the timers so far, armed or not.
+    Reset(Index, Duration),
+    Remove(Index),
+    Advance {
+        jump: Jump,
+        /// How far before the present the call is that comes late.
+        late_by: Duration,
+        exact: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+enum Deadline {
+    Before(Duration),
+    After(Duration),
+    /// So many nanoseconds before the last that can be said.
+    BeforeTheEnd(u64),
+}
+
+#[derive(Clone, Debug)]
+enum Jump {
+    By(Duration),
+    ToNext,
+    ToNextExact,
+}
+
+/// From nothing to `Duration::MAX`, mostly at an edge.
+fn duration() -> impl Strategy<Value = Duration> {
+    let edge = prop_oneof![
+        1 => Just(0),
+        1 => Just(TICK),
+        1 => 0..200 * TICK,
+        3 => (0..48_u32).prop_map(|bit| 1 << (TICK_BITS + bit)),
+        1 => Just(52 * 24 * 3600 * 1_000_000_000),
+        1 => (0..584_u64).prop_map(|years| YEAR * years),
+    ];
+    let shift = prop::sample::select(&[0, 1, TICK, TICK - 1, TICK + 1][..]);
+    let near_an_edge = (edge, shift, any::<bool>()).prop_map(|(edge, shift, is_more)| {
+        Duration::from_nanos(if is_more { edge + shift } else { edge.saturating_sub(shift) })
+    });
+    prop_oneof![30 => near_an_edge, 1 => Just(Duration::ZERO), 1 => Just(Duration::MAX), 1 => any::<Duration>()]
+}
+
+/// Some runs keep few timers, so that the lone timer and the empty wheel are met often.
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = |removals| {
+        let deadline = prop_oneof![
+            1 => duration().prop_map(Deadline::Before),
+            1 => (0..2 * TICK).prop_map(Deadline::BeforeTheEnd),
+            8 => duration().prop_map(Deadline::After),
+        ];
+        let jump = prop_oneof![
+            4 => duration().prop_map(|jump| Jump::By(jump.min(Duration::from_nanos(2 * YEAR)))),
+            4 => Just(Jump::ToNext),
+            4 => Just(Jump::ToNextExact),
+            20 => (0..100 * TICK).prop_map(|nanos| Jump::By(Duration::from_nanos(nanos))),
+            1 => Just(Jump::By(Duration::MAX)),
+        ];
+        let late_by = prop_oneof![3 => Just(Duration::ZERO), 1 => duration()];
+        let advance = (jump, late_by, any::<bool>());
+        prop_oneof![
+            4 => deadline.prop_map(Op::Insert),
+            1 => (any::<Index>(), duration()).prop_map(|(timer, after)| Op::Reset(timer, after)),
+            3 => advance.prop_map(|(jump, late_by, exact)| Op::Advance { jump, late_by, exact }),
+            removals => any::<Index>().prop_map(Op::Remove),
+        ]
     };
-    let shift = [0, 1, TICK, TICK - 1, TICK + 1][random.below(5) as usize];
-    if random.below(2) == 0 { edge.saturating_add(shift) } else { edge.saturating_sub(shift) }
+    (1..=4_u32).prop_flat_map(move |removals| prop::collection::vec(op(removals), 0..1_000))
 }
 
 /// The same by a sorted map: what fires when, and in which order.
@@ -71,73 +137,96 @@ fn check_next(wheel: &Wheel<u64>, naive: &Naive, message: &str) {
     assert_eq!(wheel.next_exact(), earliest, "{message}");
 }
 
-#[test]
-fn the_wheel_does_what_a_sorted_map_does() {
-    for seed in 1..=40 {
-        let mut random = Random(seed);
-        let mut wheel = Wheel::keeping(1 + seed as u32 % 8);
-        let mut naive = Naive::default();
-        let mut keys = Vec::new();
-        let mut now = distance(&mut random) % YEAR;
-        // Some runs keep few timers, so that the lone timer and the empty wheel are met often.
-        let removals = 1 + seed % 4;
-        for step in 0..3_000u64 {
-            let message = format!("seed {seed}, step {step}");
-            match random.below(8 + removals) {
-                0..=3 => {
-                    let deadline = match random.below(10) {
-                        0 => now.saturating_sub(distance(&mut random)),
-                        1 => u64::MAX - random.below(2 * TICK),
-                        _ => now.saturating_add(distance(&mut random)),
-                    };
-                    keys.push((wheel.insert(deadline, step), step));
-                    naive.insert(deadline, step);
-                }
-                4 if !keys.is_empty() => {
-                    let (key, payload) = keys[random.below(keys.len() as u64) as usize];
-                    let deadline = now.saturating_add(distance(&mut random));
-                    let was_armed = naive.remove(payload);
-                    if was_armed {
-                        naive.insert(deadline, payload);
-                    }
-                    assert_eq!(wheel.reset(key, deadline), was_armed, "{message}");
-                }
-                5..=7 => {
-                    let jump = match random.below(8) {
-                        0 => distance(&mut random) % (2 * YEAR),
-                        1 => wheel.next().map_or(0, |next| next.saturating_sub(now)),
-                        2 => wheel.next_exact().map_or(0, |next| next.saturating_sub(now)),
-                        _ => random.below(100 * TICK),
-                    };
-                    now = now.saturating_add(jump).min(LAST);
-                    let backwards = if random.below(4) == 0 { distance(&mut random) } else { 0 };
-                    let seen = now.saturating_sub(backwards);
-                    let exact = random.below(2) == 0;
-                    let mut fired = Vec::new();
-                    let count = match exact {
-                        true => wheel.advance_exact(seen, |payload| fired.push(payload)),
-                        false => wheel.advance(seen, |payload| fired.push(payload)),
-                    };
-                    assert_eq!(count, fired.len(), "{message}");
-                    assert_eq!(fired, naive.advance(seen, exact), "{message}");
-                }
-                _ if !keys.is_empty() => {
-                    let (key, payload) = keys[random.below(keys.len() as u64) as usize];
-                    let was_armed = naive.remove(payload);
-                    assert_eq!(wheel.get_mut(key).copied(), was_armed.then_some(payload));
-                    assert_eq!(wheel.remove(key), was_armed.then_some(payload), "{message}");
-                }
-                _ => {}
+/// A wheel and a map that are treated alike.
+struct Pair {
+    wheel: Wheel<u64>,
+    naive: Naive,
+    /// The timers so far, with their payloads.
+    keys: Vec<(Key, u64)>,
+    now: u64,
+}
+
+impl Pair {
+    fn do_both(&mut self, op: &Op) {
+        match op {
+            Op::Insert(deadline) => {
+                let deadline = match deadline {
+                    Deadline::Before(time) => self.now.saturating_sub(saturating_nanos(*time)),
+                    Deadline::After(time) => self.now.saturating_add(saturating_nanos(*time)),
+                    Deadline::BeforeTheEnd(nanos) => u64::MAX - nanos,
+                };
+                let payload = self.keys.len() as u64;
+                self.keys.push((self.wheel.insert(deadline, payload), payload));
+                self.naive.insert(deadline, payload);
             }
-            check_next(&wheel, &naive, &message);
+            Op::Reset(..) | Op::Remove(_) if self.keys.is_empty() => {}
+            Op::Reset(timer, after) => {
+                let (key, payload) = *timer.get(&self.keys);
+                let deadline = self.now.saturating_add(saturating_nanos(*after));
+                let was_armed = self.naive.remove(payload);
+                if was_armed {
+                    self.naive.insert(deadline, payload);
+                }
+                assert_eq!(self.wheel.reset(key, deadline), was_armed);
+            }
+            Op::Remove(timer) => {
+                let (key, payload) = *timer.get(&self.keys);
+                let was_armed = self.naive.remove(payload);
+                assert_eq!(self.wheel.get_mut(key).copied(), was_armed.then_some(payload));
+                assert_eq!(self.wheel.remove(key), was_armed.then_some(payload));
+            }
+            Op::Advance { jump, late_by, exact } => self.advance(jump, *late_by, *exact),
         }
+    }
+
+    fn advance(&mut self, jump: &Jump, late_by: Duration, exact: bool) {
+        let jump = match jump {
+            Jump::By(time) => saturating_nanos(*time),
+            Jump::ToNext => self.wheel.next().map_or(0, |next| next.saturating_sub(self.now)),
+            Jump::ToNextExact => {
+                self.wheel.next_exact().map_or(0, |next| next.saturating_sub(self.now))
+            }
+        };
+        self.now = self.now.saturating_add(jump).min(LAST);
+        let seen = self.now.saturating_sub(saturating_nanos(late_by));
+        let mut fired = Vec::new();
+        let count = match exact {
+            true => self.wheel.advance_exact(seen, |payload| fired.push(payload)),
+            false => self.wheel.advance(seen, |payload| fired.push(payload)),
+        };
+        assert_eq!(count, fired.len());
+        assert_eq!(fired, self.naive.advance(seen, exact));
+    }
+
+    /// What is left comes out of both.
+    fn drain(mut self) {
         let mut drained = Vec::new();
-        wheel.drain(|payload| drained.push(payload));
+        self.wheel.drain(|payload| drained.push(payload));
         drained.sort_unstable();
-        let mut left: Vec<u64> = naive.timers.values().map(|timer| timer.1).collect();
+        let mut left: Vec<u64> = self.naive.timers.values().map(|timer| timer.1).collect();
         left.sort_unstable();
-        assert_eq!(drained, left, "seed {seed}");
-        assert!(wheel.next().is_none() && wheel.is_empty(), "seed {seed}");
+        assert_eq!(drained, left);
+        assert!(self.wheel.next().is_none() && self.wheel.is_empty());
+    }
+}
+
+proptest! {
+    // What once failed is tried first; its seed stands in a file beside this one.
+    #![proptest_config(ProptestConfig {
+        cases: 100,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_wheel_does_what_a_sorted_map_does(kept in 1..=8_u32, start in 0..YEAR, ops in ops()) {
+        let (wheel, naive) = (Wheel::keeping(kept), Naive::default());
+        let mut pair = Pair { wheel, naive, keys: Vec::new(), now: start };
+        for (step, op) in ops.iter().enumerate() {
+            pair.do_both(op);
+            check_next(&pair.wheel, &pair.naive, &format!("step {step}"));
+        }
+        pair.drain();
     }
 }
 
