@@ -2,6 +2,7 @@
 
 use crate::count::{self, CountArgs};
 use crate::files::{self, Tree};
+use crate::goals::{self, GoalsArgs};
 use crate::micro::measure::{Metrics, Plan, to_json};
 use crate::micro::{self, Job, ReadHeap};
 use crate::net::load::{self as load_generator, LoadArgs};
@@ -37,6 +38,8 @@ enum Command {
     All(Selection),
     /// Instructions and system calls per operation, which do not depend on the machine's mood.
     Count(CountArgs),
+    /// Compares the figures of earlier runs with the goals, and prints which are met.
+    Goals(GoalsArgs),
     /// Starts one ACK server.
     Serve(ServeArgs),
     /// Loads a server, and prints what was seen as JSON.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Fs(selection) => suite::run(&[Suite::Files], &selection),
         Command::All(selection) => suite::run(Suite::ALL, &selection),
         Command::Count(args) => count::run(&args),
+        Command::Goals(args) => goals::run(&args),
         Command::Serve(args) => server::serve(&args),
         Command::Load(args) => load_generator::run(&args).map(|metrics| print(&metrics)),
         Command::One(args) => one(args, None),

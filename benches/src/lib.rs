@@ -18,6 +18,8 @@ mod child;
 mod cli;
 mod count;
 mod files;
+mod goals;
+mod machine;
 mod micro;
 mod net;
 mod process;

@@ -3,18 +3,75 @@
 use crate::micro::measure::{Metrics, median};
 use crate::runtimes::RuntimeName;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 /// Workload, runtime, metric.
 type Key = (String, RuntimeName, String);
+
+/// The name under which JSON says what was measured on; no workload has it.
+const MACHINE: &str = "machine";
 
 /// Every figure that every process reported.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     samples: BTreeMap<Key, Vec<f64>>,
+    /// Of each run that the figures are from.
+    machines: BTreeSet<String>,
 }
 
 impl Results {
+    /// No figures yet, of a run on `machine`.
+    pub(crate) fn measured_on(machine: String) -> Results {
+        Results { machines: BTreeSet::from([machine]), ..Results::default() }
+    }
+
+    /// What earlier runs wrote: medians, in the form of [`to_json`](Results::to_json) or as bare
+    /// numbers, as the counts are. Where several files have a figure, each is one sample of it.
+    ///
+    /// # Errors
+    /// Those of reading; `Other` for a file that is no JSON or has no figure. Both name the file.
+    pub(crate) fn read(paths: &[PathBuf]) -> io::Result<Results> {
+        let mut results = Results::default();
+        for path in paths {
+            let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            let text = fs::read_to_string(path)
+                .map_err(|error| io::Error::new(error.kind(), named(&error)))?;
+            let json = serde_json::from_str(&text);
+            let json: Value = json.map_err(|error| io::Error::other(named(&error)))?;
+            if results.add_json(&json) == 0 {
+                return Err(io::Error::other(named(&"no figure of a runtime that is known here")));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Returns how many figures there were.
+    fn add_json(&mut self, json: &Value) -> usize {
+        let mut added = 0;
+        self.machines.extend(json[MACHINE].as_str().map(str::to_owned));
+        for (workload, runtimes) in json.as_object().into_iter().flatten() {
+            for (name, figures) in runtimes.as_object().into_iter().flatten() {
+                let runtime = RuntimeName::ALL.iter().find(|runtime| runtime.name() == name);
+                for (metric, figure) in figures.as_object().into_iter().flatten() {
+                    let median = figure.as_f64().or_else(|| figure["median"].as_f64());
+                    if let (Some(runtime), Some(median)) = (runtime, median) {
+                        self.add(workload, *runtime, Metrics::from([(metric.clone(), median)]));
+                        added += 1;
+                    }
+                }
+            }
+        }
+        added
+    }
+
+    /// What was measured on, a line for each run that says so.
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &str> {
+        self.machines.iter().map(String::as_str)
+    }
+
     /// Adds what one process reported.
     pub(crate) fn add(&mut self, workload: &str, runtime: RuntimeName, metrics: Metrics) {
         for (metric, value) in metrics {
@@ -40,9 +97,13 @@ impl Results {
         found
     }
 
-    /// Median, least and greatest of everything, by workload, runtime and metric.
+    /// Median, least and greatest of everything, by workload, runtime and metric, and the machine.
     pub(crate) fn to_json(&self) -> Value {
         let mut workloads = Map::new();
+        if !self.machines.is_empty() {
+            let machines = self.machines().collect::<Vec<_>>().join("; ");
+            workloads.insert(MACHINE.to_owned(), Value::from(machines));
+        }
         for ((workload, runtime, metric), samples) in &self.samples {
             let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
             let greatest = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -87,5 +148,25 @@ mod tests {
         assert_eq!(figure["min"], 1.0);
         assert_eq!(figure["max"], 3.0);
         assert_eq!(figure["processes"], 3);
+    }
+
+    #[test]
+    fn figures_survive_json_and_several_files_are_samples() {
+        let mut written = results();
+        written.machines.insert("a machine".to_owned());
+        let counted = json!({"spawn": {"tokio-mt": {"instructions": 5, "wall_ns": 4.0}}});
+        let mut read = Results::default();
+        assert_eq!(read.add_json(&written.to_json()), 1);
+        assert_eq!(read.median("spawn", RuntimeName::TokioMt, "wall_ns"), Some(2.0));
+        assert_eq!(read.add_json(&counted), 2);
+        assert_eq!(read.median("spawn", RuntimeName::TokioMt, "wall_ns"), Some(3.0));
+        assert_eq!(read.median("spawn", RuntimeName::TokioMt, "instructions"), Some(5.0));
+        assert_eq!(read.machines().collect::<Vec<_>>(), ["a machine"]);
+    }
+
+    #[test]
+    fn what_is_no_figure_is_none() {
+        let json = json!({"spawn": {"nobody": {"wall_ns": 4.0}, "tokio-mt": "fast"}, "machine": 7});
+        assert_eq!(Results::default().add_json(&json), 0);
     }
 }

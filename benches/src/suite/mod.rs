@@ -6,6 +6,7 @@ mod micro;
 mod net;
 
 use crate::chart;
+use crate::machine;
 use crate::micro::measure::Metrics;
 use crate::results::Results;
 use crate::runtimes::RuntimeName;
@@ -115,8 +116,9 @@ impl Suite {
 
 /// Runs the suites one after the other, prints their tables, and writes the files asked for.
 pub(crate) fn run(suites: &[Suite], selection: &Selection) -> io::Result<()> {
-    println!("{}\n", machine());
-    let mut results = Results::default();
+    let machine = machine::machine();
+    println!("{machine}, load average {} before\n", machine::load_average());
+    let mut results = Results::measured_on(machine);
     for suite in suites {
         suite.run(selection, &mut results)?;
     }
@@ -127,25 +129,6 @@ pub(crate) fn run(suites: &[Suite], selection: &Selection) -> io::Result<()> {
         chart::draw_all(&results, folder)?;
     }
     Ok(())
-}
-
-/// What the figures were measured on, in one line.
-fn machine() -> String {
-    let first_line = |path: &str, name: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.rsplit_once(": ").map_or(line, |(_, value)| value).trim().to_owned()
-    };
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let model = first_line("/proc/cpuinfo", "model name");
-    let kernel = first_line("/proc/sys/kernel/osrelease", "");
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let busy = load.split_whitespace().next().unwrap_or("?");
-    format!("{cpus} CPUs ({model}), Linux {kernel}, load average {busy} before, {}", build())
-}
-
-fn build() -> &'static str {
-    if cfg!(debug_assertions) { "DEBUG BUILD: figures mean nothing" } else { "release build" }
 }
 
 #[cfg(test)]
