@@ -1,5 +1,6 @@
 //! The command lines of the three binaries.
 
+use crate::chart::{self, DrawArgs};
 use crate::count::{self, CountArgs};
 use crate::files::{self, Tree};
 use crate::goals::{self, GoalsArgs};
@@ -40,6 +41,8 @@ enum Command {
     Count(CountArgs),
     /// Compares the figures of earlier runs with the goals, and prints which are met.
     Goals(GoalsArgs),
+    /// Draws the figures of earlier runs, as `--svg` does.
+    Draw(DrawArgs),
     /// Starts one ACK server.
     Serve(ServeArgs),
     /// Loads a server, and prints what was seen as JSON.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::All(selection) => suite::run(Suite::ALL, &selection),
         Command::Count(args) => count::run(&args),
         Command::Goals(args) => goals::run(&args),
+        Command::Draw(args) => chart::run(&args),
         Command::Serve(args) => server::serve(&args),
         Command::Load(args) => load_generator::run(&args).map(|metrics| print(&metrics)),
         Command::One(args) => one(args, None),

@@ -87,6 +87,11 @@ const SERVERS: &[CountedServer] = &[
     CountedServer { name: "ack_c1", connections: 1, rate: Some(500.0), requests: (200, 1_200) },
 ];
 
+#[cfg(test)]
+pub(crate) fn servers() -> impl Iterator<Item = &'static str> {
+    SERVERS.iter().map(|server| server.name)
+}
+
 /// Under callgrind everything takes fifty times as long.
 const LIMIT: Duration = Duration::from_secs(300);
 

@@ -171,19 +171,3 @@ impl List {
         self.add(ACK, "ack_c50", instructions, WindlassSt, &[Aim::Bound(450.0)]);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::micro::{MEMORY, MICRO};
-
-    #[test]
-    fn every_goal_on_a_small_workload_is_on_one_that_exists() {
-        for goal in all().iter().filter(|goal| ![ACK, FOOTPRINT].contains(&goal.part)) {
-            let is_known = MICRO.contains(&goal.workload)
-                || MEMORY.contains(&goal.workload)
-                || goal.workload == "idle_connections";
-            assert!(is_known, "{goal:?}");
-        }
-    }
-}

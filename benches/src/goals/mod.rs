@@ -31,6 +31,12 @@ pub(crate) fn run(args: &GoalsArgs) -> io::Result<()> {
     Ok(())
 }
 
+/// The workloads that goals are on.
+#[cfg(test)]
+pub(crate) fn workloads() -> Vec<&'static str> {
+    list::all().iter().map(|goal| goal.workload).collect()
+}
+
 /// What is known about one goal.
 struct Row {
     ours: Option<f64>,

@@ -50,6 +50,11 @@ pub(crate) const MICRO: &[&str] = &[
     "startup",
 ];
 
+/// Whether `workload` is not told by the time of one operation alone.
+pub(crate) fn has_figures_of_its_own(workload: &str) -> bool {
+    ["sleeps_100000", "sleep_1ms", "startup"].contains(&workload)
+}
+
 /// Workloads that measure memory; the last two need the executable that counts allocations.
 pub(crate) const MEMORY: &[&str] =
     &["mem_tasks_100000", "mem_tasks_1000000", "heap_tasks_100000", "alloc_spawn"];

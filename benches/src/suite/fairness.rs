@@ -99,6 +99,11 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|scenario| scenario.name)
+}
+
 impl Scenario {
     fn measure(&self, runtime: RuntimeName, selection: &Selection) -> io::Result<Metrics> {
         let addr = ([127, 0, 0, 1], 0).into();

@@ -2,7 +2,7 @@
 
 use super::{Case, Selection, alternate};
 use crate::child;
-use crate::micro::{MEMORY, MICRO, counts_allocations};
+use crate::micro::{MEMORY, MICRO, counts_allocations, has_figures_of_its_own};
 use crate::net::load::LoadArgs;
 use crate::net::server::ServeArgs;
 use crate::report::{Line, by_workload};
@@ -16,7 +16,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The memory per idle connection is measured on servers.
-const IDLE_CONNECTIONS: &str = "idle_connections";
+pub(super) const IDLE_CONNECTIONS: &str = "idle_connections";
 
 fn runtimes(selection: &Selection) -> io::Result<Vec<RuntimeName>> {
     let all: Vec<RuntimeName> =
@@ -39,7 +39,7 @@ pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()
         }
     }
     alternate(&cases, selection.processes, results);
-    let is_short = |workload: &&&str| !TIMERS_THAT_FIRE.contains(*workload);
+    let is_short = |workload: &&&str| !has_figures_of_its_own(workload);
     let workloads = || MICRO.iter().filter(is_short);
     print("Micro, worker threads", "wall / CPU ns per operation; ratios of wall time", results, {
         let metrics = &["wall_ns", "cpu_ns"];
@@ -67,9 +67,6 @@ pub(super) fn run(selection: &Selection, results: &mut Results) -> io::Result<()
     print(title, "one thread", results, (lines(), of_kind(&runtimes, false)));
     Ok(())
 }
-
-/// These have figures of their own.
-const TIMERS_THAT_FIRE: [&str; 3] = ["sleeps_100000", "sleep_1ms", "startup"];
 
 pub(super) fn run_memory(selection: &Selection, results: &mut Results) -> io::Result<()> {
     let runtimes = runtimes(selection)?;

@@ -134,7 +134,25 @@ pub(crate) fn run(suites: &[Suite], selection: &Selection) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::FILES;
+    use crate::micro::{MEMORY, MICRO};
+    use crate::{count, goals};
     use std::cell::RefCell;
+
+    /// One that does not would never be drawn or met, and nobody would miss it.
+    #[test]
+    fn every_goal_and_every_bar_is_of_a_workload_that_exists() {
+        let small = [MICRO, MEMORY, FILES, &[micro::IDLE_CONNECTIONS]].concat();
+        let servers = net::names().chain(fairness::names()).chain(count::servers());
+        let all: Vec<&str> = small.into_iter().chain(servers).chain(["hello_world"]).collect();
+        for workload in chart::workloads().into_iter().chain(goals::workloads()) {
+            assert!(all.contains(&workload), "{workload}");
+        }
+        let drawn = chart::workloads();
+        for scenario in net::names().chain(fairness::names()) {
+            assert!(drawn.contains(&scenario), "{scenario} is in no chart");
+        }
+    }
 
     #[test]
     fn runtimes_alternate() {

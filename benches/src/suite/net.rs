@@ -58,6 +58,11 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { churn: true, ..closed("churn_c32", Placement::Free, 32) },
 ];
 
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|scenario| scenario.name)
+}
+
 impl Scenario {
     /// On one CPU, worker threads have nothing to share; nio's servers pin in both of its modes.
     fn suits(&self, runtime: RuntimeName) -> bool {
