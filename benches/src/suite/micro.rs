@@ -77,7 +77,7 @@ pub(super) fn run_memory(selection: &Selection, results: &mut Results) -> io::Re
     let mut cases = Vec::new();
     for workload in MEMORY.iter().filter(is_chosen) {
         let program = if counts_allocations(workload) { &counting } else { &this };
-        for runtime in &runtimes {
+        for runtime in runtimes.iter().filter(|runtime| exists(workload, **runtime)) {
             cases.push(case(selection, program, workload, *runtime));
         }
     }

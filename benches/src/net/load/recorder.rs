@@ -92,25 +92,29 @@ impl Recorder {
         })
     }
 
+    /// Without an answer there is no figure per request, as there is no latency without a request: a
+    /// zero would pass for the best of all.
     pub(super) fn metrics(&self, window: &Window) -> Metrics {
         let mut metrics = Metrics::new();
         let mut put = |name: &str, value: f64| {
             metrics.insert(name.to_owned(), value);
         };
         let micros = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1e3;
-        let total = self.latencies.len().max(1) as f64;
+        let total = self.latencies.len() as f64;
         let late = self.latencies.count_between(2_000_001, LONGEST.as_nanos() as u64) as f64;
         put("ops_per_s", window.answers as f64 / window.elapsed.as_secs_f64());
         put("requests", self.latencies.len() as f64);
         put("unanswered", self.unanswered as f64);
-        put("p50_us", micros(0.5));
-        put("p99_us", micros(0.99));
-        put("p999_us", micros(0.999));
-        put("max_us", self.latencies.max() as f64 / 1e3);
-        put("over_2ms_percent", late / total * 100.0);
-        if self.server.is_some() {
+        if !self.latencies.is_empty() {
+            put("p50_us", micros(0.5));
+            put("p99_us", micros(0.99));
+            put("p999_us", micros(0.999));
+            put("max_us", self.latencies.max() as f64 / 1e3);
+            put("over_2ms_percent", late / total * 100.0);
+        }
+        if self.server.is_some() && window.answers > 0 {
             const TICK_NS: f64 = 1e7;
-            let (answers, usage) = (window.answers.max(1) as f64, &window.usage);
+            let (answers, usage) = (window.answers as f64, &window.usage);
             put("server_cpu_ns", usage.cpu_ns as f64 / answers);
             put("server_user_ns", usage.user_ticks as f64 * TICK_NS / answers);
             put("server_kernel_ns", usage.kernel_ticks as f64 * TICK_NS / answers);
@@ -146,6 +150,18 @@ mod tests {
         assert_eq!(window.answers, 3);
         assert_eq!(metrics["requests"], 2.0);
         assert_eq!(metrics["over_2ms_percent"], 50.0);
+    }
+
+    #[test]
+    fn a_server_that_answers_nothing_is_not_the_fastest() {
+        let mut recorder = Recorder::new(Some(std::process::id()));
+        recorder.begin().expect("this process can be read");
+        let window = recorder.end().expect("this process can be read");
+        let metrics = recorder.metrics(&window);
+        assert_eq!(metrics["ops_per_s"], 0.0);
+        assert!(!metrics.contains_key("server_cpu_ns"), "{metrics:?}");
+        assert!(!metrics.contains_key("p50_us"), "{metrics:?}");
+        assert!(!metrics.contains_key("over_2ms_percent"), "{metrics:?}");
     }
 
     #[test]
