@@ -35,6 +35,8 @@ enum Command {
     Memory(Selection),
     /// Files: reads, cached and not, many small ones, writes, folders.
     Fs(Selection),
+    /// Size, build time and crates of the smallest program on each runtime.
+    Footprint(Selection),
     /// All of the above.
     All(Selection),
     /// Instructions and system calls per operation, which do not depend on the machine's mood.
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Fairness(selection) => suite::run(&[Suite::Fairness], &selection),
         Command::Memory(selection) => suite::run(&[Suite::Memory], &selection),
         Command::Fs(selection) => suite::run(&[Suite::Files], &selection),
+        Command::Footprint(selection) => suite::run(&[Suite::Footprint], &selection),
         Command::All(selection) => suite::run(Suite::ALL, &selection),
         Command::Count(args) => count::run(&args),
         Command::Goals(args) => goals::run(&args),

@@ -18,6 +18,7 @@ mod child;
 mod cli;
 mod count;
 mod files;
+mod footprint;
 mod goals;
 mod machine;
 mod micro;

@@ -3,6 +3,7 @@
 mod bars;
 
 use crate::files::FILES;
+use crate::footprint::HELLO_WORLD;
 use crate::micro::{MICRO, has_figures_of_its_own};
 use crate::results::Results;
 use crate::runtimes::RuntimeName;
@@ -114,6 +115,7 @@ fn charts() -> Vec<Chart> {
             SHORTER,
             rows(FILES, micros),
         );
+        add("footprint", format!("The smallest program, {words}"), SHORTER, footprint());
         let title = format!("The ACK server, {words}: CPU time of one request");
         add("net-cpu", title, SHORTER, rows(&[CLOSED, PACED, CHURN].concat(), "server_cpu_ns"));
         let title = format!("The ACK server, {words}: requests per second");
@@ -165,6 +167,14 @@ fn memory() -> Vec<Row> {
         row("mem_tasks_1000000", "rss_bytes", "idle task, of 1,000,000"),
         row("heap_tasks_100000", "heap_bytes", "idle task, heap alone"),
         row("idle_connections", "rss_bytes_per_connection", "idle connection"),
+    ]
+}
+
+fn footprint() -> Vec<Row> {
+    vec![
+        row(HELLO_WORLD, "size_bytes", "size, stripped"),
+        row(HELLO_WORLD, "build_s", "clean build"),
+        row(HELLO_WORLD, "crates", "crates in the tree"),
     ]
 }
 

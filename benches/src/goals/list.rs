@@ -1,5 +1,6 @@
 //! What is aimed at, row by row.
 
+use crate::footprint::HELLO_WORLD;
 use crate::runtimes::RuntimeName::{self, WindlassSt, WindlassWs};
 
 /// One condition of a goal, on our figure.
@@ -95,7 +96,7 @@ pub(super) fn all() -> Vec<Goal> {
         ("build_s", "clean build, s"),
         ("crates", "crates in the tree"),
     ] {
-        list.in_both_modes(FOOTPRINT, "hello_world", metric, PLACE);
+        list.in_both_modes(FOOTPRINT, HELLO_WORLD, metric, PLACE);
     }
     list.0
 }

@@ -126,7 +126,7 @@ fn tables(results: &Results) -> String {
             part = goal.part;
             let _ = writeln!(
                 text,
-                "{}### {part}\n| | | best peer | windlass | to the best | to tokio | goal | |\n\
+                "{}### {part}\n| row | runtime | best peer | windlass | to the best | to tokio | goal | result |\n\
                  |---|---|---:|---:|---:|---:|---|---|",
                 if text.is_empty() { "" } else { "\n" }
             );

@@ -2,6 +2,7 @@
 
 mod fairness;
 mod files;
+mod footprint;
 mod micro;
 mod net;
 
@@ -23,6 +24,7 @@ pub(crate) enum Suite {
     Fairness,
     Memory,
     Files,
+    Footprint,
 }
 
 /// What to run of a suite, and what to do with the figures.
@@ -101,7 +103,7 @@ fn alternate(cases: &[Case<'_>], processes: usize, results: &mut Results) {
 
 impl Suite {
     pub(crate) const ALL: &[Suite] =
-        &[Suite::Micro, Suite::Memory, Suite::Files, Suite::Net, Suite::Fairness];
+        &[Suite::Micro, Suite::Memory, Suite::Files, Suite::Net, Suite::Fairness, Suite::Footprint];
 
     fn run(self, selection: &Selection, results: &mut Results) -> io::Result<()> {
         match self {
@@ -110,6 +112,7 @@ impl Suite {
             Suite::Files => files::run(selection, results),
             Suite::Net => net::run(selection, results),
             Suite::Fairness => fairness::run(selection, results),
+            Suite::Footprint => footprint::run(selection, results),
         }
     }
 }
@@ -144,7 +147,8 @@ mod tests {
     fn every_goal_and_every_bar_is_of_a_workload_that_exists() {
         let small = [MICRO, MEMORY, FILES, &[micro::IDLE_CONNECTIONS]].concat();
         let servers = net::names().chain(fairness::names()).chain(count::servers());
-        let all: Vec<&str> = small.into_iter().chain(servers).chain(["hello_world"]).collect();
+        let all: Vec<&str> =
+            small.into_iter().chain(servers).chain([crate::footprint::HELLO_WORLD]).collect();
         for workload in chart::workloads().into_iter().chain(goals::workloads()) {
             assert!(all.contains(&workload), "{workload}");
         }
