@@ -1,8 +1,8 @@
 //! Counts instructions under callgrind and system calls under strace.
 //!
 //! A workload runs twice, with few and with many rounds; the difference divided by the operations
-//! between is the cost of one, and what starting up costs cancels out. Only one thread, because a
-//! second would make the counts depend on timing.
+//! between is the cost of one, and what starting up costs cancels out. Small workloads only on one
+//! thread, because a second would make the counts depend on timing; those of servers do so anyway.
 
 mod baseline;
 mod tool;
@@ -25,7 +25,8 @@ use tool::{INSTRUCTIONS, ReportFile, SYSCALLS, Tool};
 /// What to count, and what to compare it with.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CountArgs {
-    /// Runtimes with one thread, as in `tokio-ct,windlass-st`; all of them without it.
+    /// Runtimes or families of them, as in `tokio-ct,windlass`; all without it. Of those with worker
+    /// threads only the servers are counted.
     #[arg(long, value_delimiter = ',')]
     runtimes: Vec<String>,
     /// Workloads by name, or by the beginning of it; all without it.
@@ -119,7 +120,7 @@ pub(crate) fn run(args: &CountArgs) -> io::Result<()> {
     let mut results = Results::default();
     let mut failed = 0;
     for counted in WORKLOADS.iter().filter(|counted| includes(counted.workload)) {
-        for runtime in runtimes.iter().filter(|runtime| !runtime.has_no_runtime()) {
+        for runtime in runtimes.iter().filter(|runtime| has_workloads(**runtime)) {
             eprint!("\r\x1b[K{} {runtime}", counted.workload);
             let counts = count(counted, *runtime, &tools);
             failed += report(counted.workload, *runtime, counts, &mut results);
@@ -152,8 +153,14 @@ fn runtimes(args: &CountArgs) -> io::Result<Vec<RuntimeName>> {
         chosen.extend(RuntimeName::matching(pattern).map_err(io::Error::other)?);
     }
     let is_chosen = |runtime: &RuntimeName| args.runtimes.is_empty() || chosen.contains(runtime);
-    let all = RuntimeName::ALL.iter().copied();
-    Ok(all.filter(|runtime| !runtime.is_threaded()).filter(is_chosen).collect())
+    // nio's servers pin in both of its modes.
+    let all = RuntimeName::ALL.iter().copied().filter(|name| *name != RuntimeName::NioMt);
+    Ok(all.filter(is_chosen).collect())
+}
+
+/// Whether the small workloads are counted on `runtime`.
+fn has_workloads(runtime: RuntimeName) -> bool {
+    !runtime.is_threaded() && !runtime.has_no_runtime()
 }
 
 /// Returns how many failed: none or this one.
@@ -207,7 +214,7 @@ fn count_server(
     let counter = |tool: Tool, requests: u64| {
         let report = ReportFile::new()?;
         let addr = ([127, 0, 0, 1], 0).into();
-        let args = ServeArgs { runtime, addr, workers: 1, cpu: None };
+        let args = ServeArgs { runtime, addr, workers: 2, cpu: None };
         let mut wrapper = vec![tool.program().to_owned()];
         wrapper.extend(tool.arguments(&report.0));
         let server = Server::start(&args, &wrapper)?;
@@ -262,13 +269,20 @@ fn print(results: &Results, runtimes: &[RuntimeName]) {
         let servers = SERVERS.iter().map(|server| server.name);
         WORKLOADS.iter().map(|counted| counted.workload).chain(servers)
     };
-    for (title, metrics) in [
-        ("Instructions in user mode per operation", &[INSTRUCTIONS]),
-        ("System calls per operation", &[SYSCALLS]),
-    ] {
-        let line = |name: &str| Line { workload: name.to_owned(), metrics, unit: "" };
-        let lines: Vec<Line> = names().map(line).collect();
-        println!("### {title}\n{}", by_workload(results, &lines, runtimes));
+    for (is_threaded, kind) in [(false, "one thread"), (true, "worker threads")] {
+        let is_of_kind = |runtime: &RuntimeName| runtime.is_threaded() == is_threaded;
+        let runtimes: Vec<_> = runtimes.iter().copied().filter(is_of_kind).collect();
+        if runtimes.is_empty() {
+            continue;
+        }
+        for (title, metrics) in [
+            ("Instructions in user mode per operation", &[INSTRUCTIONS]),
+            ("System calls per operation", &[SYSCALLS]),
+        ] {
+            let line = |name: &str| Line { workload: name.to_owned(), metrics, unit: "" };
+            let lines: Vec<Line> = names().map(line).collect();
+            println!("### {title}, {kind}\n{}", by_workload(results, &lines, &runtimes));
+        }
     }
 }
 
@@ -276,6 +290,27 @@ fn print(results: &Results, runtimes: &[RuntimeName]) {
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    #[test]
+    fn servers_are_counted_on_all_and_small_workloads_on_one_thread() {
+        let args = CountArgs {
+            runtimes: Vec::new(),
+            workloads: Vec::new(),
+            baseline: None,
+            tolerance: 2.0,
+            runs: 1,
+            json: None,
+        };
+        let all = runtimes(&args).expect("no name to get wrong");
+        for runtime in [RuntimeName::TokioMt, RuntimeName::WindlassWs, RuntimeName::RawEpoll] {
+            assert!(all.contains(&runtime) && !has_workloads(runtime), "{runtime}");
+        }
+        for runtime in [RuntimeName::TokioCt, RuntimeName::WindlassSt] {
+            assert!(all.contains(&runtime) && has_workloads(runtime), "{runtime}");
+        }
+        let args = CountArgs { runtimes: vec!["windlass-st".to_owned()], ..args };
+        assert_eq!(runtimes(&args).expect("it exists"), [RuntimeName::WindlassSt]);
+    }
 
     #[test]
     fn what_disturbs_one_of_two_runs_is_not_counted() {

@@ -166,9 +166,9 @@ impl List {
         self.add(ACK, "ack_paced_c1", CPU, WindlassSt, &[Aim::Tokio(1.05)]);
         self.in_both_modes(ACK, "churn_c32", RATE, &[Aim::OverTokio(1.2)]);
         let syscalls = ("syscalls", "system calls");
-        self.add(ACK, "ack_c1", syscalls, WindlassSt, &[Aim::Bound(3.0)]);
-        self.add(ACK, "ack_c50", syscalls, WindlassSt, &[Aim::Bound(2.02)]);
+        self.in_both_modes(ACK, "ack_c1", syscalls, &[Aim::Bound(3.0)]);
+        self.in_both_modes(ACK, "ack_c50", syscalls, &[Aim::Bound(2.02)]);
         let instructions = ("instructions", "instructions");
-        self.add(ACK, "ack_c50", instructions, WindlassSt, &[Aim::Bound(450.0)]);
+        self.in_both_modes(ACK, "ack_c50", instructions, &[Aim::Bound(450.0)]);
     }
 }
