@@ -5,7 +5,10 @@
 //! ([`alloc`]).
 //!
 //! ```text
-//! cli ─┬─ suite ── child ── (another process of this program)
+//! cli ─┬─ suite ─┬─ child ── (another process of this program)
+//!      │         ├─ footprint ── (programs that cargo builds)
+//!      │         └─ chart
+//!      ├─ goals, chart                         what earlier runs have measured
 //!      ├─ count ── child
 //!      └─ micro, files, net::server, net::load   what those processes run
 //!              └─ shim                       one thin layer per runtime

@@ -164,6 +164,8 @@ impl List {
         }
         self.add(ACK, "ack_cross_c1", RATE, WindlassSt, &[Aim::OverTokio(3.0)]);
         self.add(ACK, "ack_paced_c1", CPU, WindlassSt, &[Aim::Tokio(1.05)]);
+        let rest = ("idle_cpu_us", "CPU us in a second of rest");
+        self.in_both_modes(ACK, "idle_connections", rest, &[Aim::Bound(0.0)]);
         self.in_both_modes(ACK, "churn_c32", RATE, &[Aim::OverTokio(1.2)]);
         let syscalls = ("syscalls", "system calls");
         self.in_both_modes(ACK, "ack_c1", syscalls, &[Aim::Bound(3.0)]);

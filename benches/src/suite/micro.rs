@@ -94,6 +94,7 @@ pub(super) fn run_memory(selection: &Selection, results: &mut Results) -> io::Re
         line("heap_tasks_100000", &["heap_bytes"], "(heap per idle task, B)"),
         line("alloc_spawn", &["allocs_first", "allocs_churn"], "(per spawn, first / later)"),
         line(IDLE_CONNECTIONS, &["rss_bytes_per_connection"], "(RSS each, B)"),
+        line(IDLE_CONNECTIONS, &["idle_cpu_us"], "(CPU us in a second of rest)"),
     ];
     for is_threaded in [true, false] {
         let kind = if is_threaded { "worker threads" } else { "one thread" };

@@ -1,29 +1,37 @@
-//! Connections that wait: what the server keeps in memory for each.
+//! Connections that wait: what the server keeps in memory for each, and what it does meanwhile.
 
 use super::LoadArgs;
 use super::client::Client;
 use crate::micro::measure::Metrics;
-use crate::process::resident_bytes;
+use crate::process::{Usage, resident_bytes};
 use mio::{Events, Poll, Token};
 use std::io;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Opens all connections, exchanges one message on each, and compares the server's memory.
+/// Opens all connections, exchanges one message on each, and compares the server's memory; then sends
+/// nothing, and reads the CPU time of a second.
 ///
 /// A few connections go ahead, so that what the server needs only once is in the first figure.
 pub(super) fn run(args: &LoadArgs) -> io::Result<Metrics> {
     const AHEAD: usize = 16;
     let pid = args.server_pid.ok_or_else(|| io::Error::other("--idle needs --server-pid"))?;
-    let pid = pid.to_string();
+    let (process, pid) = (pid, pid.to_string());
     let mut poll = Poll::new()?;
     let ahead = converse(args, &mut poll, AHEAD)?;
     let before = resident_bytes(&pid)?;
     let mut poll_rest = Poll::new()?;
     let rest = converse(args, &mut poll_rest, args.connections)?;
     let bytes = resident_bytes(&pid)?.saturating_sub(before);
+    // What the last messages left to do is done by then.
+    thread::sleep(Duration::from_millis(500));
+    let before = Usage::of(process)?;
+    thread::sleep(Duration::from_secs(1));
+    let idle = Usage::of(process)?.since(&before);
     drop((ahead, rest));
     Ok(Metrics::from([
         ("rss_bytes_per_connection".to_owned(), bytes as f64 / args.connections as f64),
+        ("idle_cpu_us".to_owned(), idle.cpu_ns as f64 / 1e3),
         ("connections".to_owned(), args.connections as f64),
     ]))
 }
