@@ -24,6 +24,8 @@ pub(crate) enum RuntimeName {
     NioCt,
     /// monoio over epoll.
     Monoio,
+    /// compio over epoll.
+    Compio,
     /// windlass, single-threaded.
     WindlassSt,
     /// No runtime: a server that is one thread around epoll.
@@ -43,6 +45,7 @@ impl RuntimeName {
         RuntimeName::SmolLocal,
         RuntimeName::NioCt,
         RuntimeName::Monoio,
+        RuntimeName::Compio,
         RuntimeName::WindlassSt,
         RuntimeName::RawEpoll,
         RuntimeName::Threads,
@@ -59,6 +62,7 @@ impl RuntimeName {
             RuntimeName::SmolLocal => "smol-local",
             RuntimeName::NioCt => "nio-ct",
             RuntimeName::Monoio => "monoio",
+            RuntimeName::Compio => "compio",
             RuntimeName::WindlassSt => "windlass-st",
             RuntimeName::RawEpoll => "raw-epoll",
             RuntimeName::Threads => "threads",

@@ -109,6 +109,7 @@ fn colour(runtime: RuntimeName) -> &'static str {
         RuntimeName::SmolMt | RuntimeName::SmolLocal => "#7a9e5a",
         RuntimeName::NioMt | RuntimeName::NioPin | RuntimeName::NioCt => "#4f9fc8",
         RuntimeName::Monoio => "#c99a2e",
+        RuntimeName::Compio => "#a06cc4",
         RuntimeName::RawEpoll | RuntimeName::Threads => "#a5a5a5",
     }
 }

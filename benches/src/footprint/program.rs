@@ -70,6 +70,13 @@ pub(super) fn program(runtime: RuntimeName) -> Option<Program> {
                 runtime.expect(\"a runtime\").block_on(async { monoio::spawn(async { println!(\"hello\") }).await });
             }",
         ),
+        RuntimeName::Compio => (
+            r#"compio = { version = "0.18", default-features = false, features = ["io", "net", "polling", "runtime", "time"] }"#,
+            "fn main() {
+                let runtime = compio::runtime::Runtime::new().expect(\"a runtime\");
+                runtime.block_on(runtime.spawn(async { println!(\"hello\") })).expect(\"no panic\");
+            }",
+        ),
         RuntimeName::WindlassWs => (
             &*windlass,
             "fn main() {

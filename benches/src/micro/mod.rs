@@ -18,6 +18,7 @@ mod yielding;
 
 use crate::runtimes::RuntimeName;
 use crate::shim::Shim;
+use crate::shim::compio::Compio;
 use crate::shim::monoio::Monoio;
 use crate::shim::nio::{NioCt, NioMt, NioPin};
 use crate::shim::smol::{SmolLocal, SmolMt};
@@ -186,6 +187,7 @@ pub(crate) fn run(runtime: RuntimeName, job: &Job) -> Option<Metrics> {
         RuntimeName::NioPin => threaded!(NioPin, job),
         RuntimeName::NioCt => workloads!(NioCt, job),
         RuntimeName::Monoio => workloads!(Monoio, job),
+        RuntimeName::Compio => workloads!(Compio, job),
         RuntimeName::RawEpoll | RuntimeName::Threads => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The servers: per read of at most 1024 bytes they answer `ACK\n`, each as users of its runtime
 //! would write it.
 
+mod compio;
 mod monoio;
 mod nio;
 mod raw_epoll;
@@ -54,6 +55,7 @@ fn serve_on(runtime: RuntimeName, workers: usize, listener: TcpListener) -> io::
         RuntimeName::NioMt | RuntimeName::NioPin => nio::serve_threaded(workers, listener),
         RuntimeName::NioCt => nio::serve(listener),
         RuntimeName::Monoio => monoio::serve(listener),
+        RuntimeName::Compio => compio::serve(listener),
         RuntimeName::RawEpoll => raw_epoll::serve(listener),
         RuntimeName::Threads => threads::serve(&listener),
         RuntimeName::WindlassWs => windlass::serve_threaded(workers, listener),
