@@ -1,6 +1,7 @@
 //! The way to the I/O driver of a runtime.
 
 use crate::driver::Shared;
+use crate::sync::thread_local_const;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,10 +16,9 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
-thread_local! {
+thread_local_const! {
     /// The handle that was entered last, and how many guards there are.
-    static CURRENT: (RefCell<Option<Handle>>, Cell<usize>) =
-        const { (RefCell::new(None), Cell::new(0)) };
+    static CURRENT: (RefCell<Option<Handle>>, Cell<usize>) = (RefCell::new(None), Cell::new(0));
 }
 
 impl Handle {

@@ -63,7 +63,10 @@
 //! takes it out of the parent's poller.
 
 #![deny(unsafe_code)]
-#![cfg_attr(windlass_loom, allow(dead_code, reason = "the models use only a part of the crate"))]
+#![cfg_attr(
+    any(windlass_loom, windlass_shuttle),
+    allow(dead_code, reason = "the models use only a part of the crate")
+)]
 
 #[cfg(not(unix))]
 compile_error!(

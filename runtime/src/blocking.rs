@@ -19,7 +19,7 @@ use crate::builder::Config;
 use crate::handle::Handle;
 use crate::panics::contain;
 use crate::scheduler::Shared;
-use crate::sync::{Condvar, Mutex, MutexGuard, wait_for};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread_local_const, wait_for};
 use crate::task::{Header, Id, JoinHandle, Runnable, Schedule, TaskRef, Watch, new_task};
 
 /// Runs a closure that may block on a thread of its own, and gives back its result.
@@ -270,7 +270,7 @@ impl Pool {
 
     /// Whether the calling thread is one of this pool's.
     fn is_member(&self) -> bool {
-        MEMBER_OF.get() == std::ptr::from_ref(self).addr()
+        MEMBER_OF.with(Cell::get) == std::ptr::from_ref(self).addr()
     }
 
     /// The threads that exist, and the calls that wait for one.
@@ -290,9 +290,9 @@ impl Drop for Left<'_> {
     }
 }
 
-thread_local! {
+thread_local_const! {
     /// The address of the pool that this thread belongs to, 0 if to none.
-    static MEMBER_OF: Cell<usize> = const { Cell::new(0) };
+    static MEMBER_OF: Cell<usize> = Cell::new(0);
 }
 
 /// Marks this thread as one of a pool.
@@ -301,14 +301,14 @@ struct Member;
 impl Member {
     #[cfg_attr(windlass_loom, expect(dead_code))]
     fn enter(pool: &Arc<Pool>) -> Member {
-        MEMBER_OF.set(Arc::as_ptr(pool).addr());
+        MEMBER_OF.with(|member| member.set(Arc::as_ptr(pool).addr()));
         Member
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        MEMBER_OF.set(0);
+        MEMBER_OF.with(|member| member.set(0));
     }
 }
 

@@ -4,13 +4,13 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::monitor::{BlockedTask, OnBlocked, default_blocked_after};
 use crate::panics::contain;
 use crate::runtime::Runtime;
 use crate::scheduler::Scheduler;
+use crate::sync::thread;
 
 /// Configures a runtime and starts it.
 ///
@@ -269,7 +269,7 @@ fn workers(scheduler: Scheduler, asked: Option<usize>) -> io::Result<usize> {
         ))),
         (Scheduler::WorkStealing, Some(workers)) => Ok(workers),
         (Scheduler::WorkStealing, None) => {
-            Ok(thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS))
+            Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS))
         }
     }
 }

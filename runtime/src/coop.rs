@@ -12,15 +12,17 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::sync::thread_local_const;
+
 /// How many operations fit into one poll. 128, as in tokio: small enough that a poll of socket
 /// reads ends within about 200 us, large enough that yielding costs under one percent.
 pub(crate) const BUDGET: u8 = 128;
 
-thread_local! {
+thread_local_const! {
     /// What is left to the task that this thread polls; `None` where nothing is counted.
-    static LEFT: Cell<Option<u8>> = const { Cell::new(None) };
+    static LEFT: Cell<Option<u8>> = Cell::new(None);
     /// How often the budget of this thread's tasks ran out.
-    static FORCED_YIELDS: Cell<u64> = const { Cell::new(0) };
+    static FORCED_YIELDS: Cell<u64> = Cell::new(0);
 }
 
 /// Runs one poll with a full budget.
@@ -50,15 +52,15 @@ fn with_left<R>(left: Option<u8>, poll: impl FnOnce() -> R) -> R {
 /// Takes one unit. `Pending`: none is left, and the task has been woken to go on later.
 #[inline]
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    match LEFT.get() {
+    match LEFT.with(Cell::get) {
         None => Poll::Ready(()),
         Some(0) => {
-            FORCED_YIELDS.set(FORCED_YIELDS.get() + 1);
+            FORCED_YIELDS.with(|yields| yields.set(yields.get() + 1));
             cx.waker().wake_by_ref();
             Poll::Pending
         }
         Some(left) => {
-            LEFT.set(Some(left - 1));
+            LEFT.with(|cell| cell.set(Some(left - 1)));
             Poll::Ready(())
         }
     }
@@ -66,7 +68,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
 
 /// How often [`poll_proceed`] said `Pending` on this thread since this was asked last.
 pub(crate) fn take_forced_yields() -> u64 {
-    FORCED_YIELDS.take()
+    FORCED_YIELDS.with(Cell::take)
 }
 
 /// Takes one unit of the task's budget; yields when none is left.

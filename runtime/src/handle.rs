@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::metrics::Metrics;
 use crate::scheduler::{self, Scheduler, Shared};
+use crate::sync::thread_local_const;
 use crate::task::{Current, JoinHandle};
 
 /// A reference to a runtime, for spawning from threads that are not its own. Cheap to clone.
@@ -29,13 +30,13 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
-thread_local! {
+thread_local_const! {
     /// The runtime that this thread has entered last.
-    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Handle>> = RefCell::new(None);
     /// How many guards of [`Handle::enter`] this thread has.
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static DEPTH: Cell<usize> = Cell::new(0);
     /// Whether this thread must not block, since it runs tasks or is in `block_on`.
-    static IS_ASYNC: Cell<bool> = const { Cell::new(false) };
+    static IS_ASYNC: Cell<bool> = Cell::new(false);
 }
 
 /// Spawns a task on the current runtime. It runs whether or not its handle is awaited.
@@ -207,9 +208,9 @@ impl Handle {
         let entered = CURRENT.try_with(|current| current.replace(Some(self.clone())));
         // In the destructor of a thread-local nothing can be entered; depth 0 marks a guard that
         // has no effect.
-        let depth = if entered.is_ok() { DEPTH.get() + 1 } else { 0 };
+        let depth = if entered.is_ok() { DEPTH.with(Cell::get) + 1 } else { 0 };
         if depth > 0 {
-            DEPTH.set(depth);
+            DEPTH.with(|cell| cell.set(depth));
         }
         EnterGuard {
             outer: entered.ok().flatten(),
@@ -251,12 +252,12 @@ pub struct EnterGuard<'a> {
 
 impl Drop for EnterGuard<'_> {
     fn drop(&mut self) {
-        let depth = DEPTH.get();
+        let depth = DEPTH.with(Cell::get);
         if self.depth == 0 || depth < self.depth {
             // Without effect, or ended already together with an outer guard.
             return;
         }
-        DEPTH.set(self.depth - 1);
+        DEPTH.with(|cell| cell.set(self.depth - 1));
         // Replaced first, dropped after: it may be the last reference to the runtime.
         let left = CURRENT.try_with(|current| current.replace(self.outer.take()));
         drop(left);
@@ -276,21 +277,21 @@ impl AsyncGuard {
     /// When the thread is marked already.
     #[track_caller]
     pub(crate) fn enter(what: &str) -> AsyncGuard {
-        if IS_ASYNC.get() {
+        if IS_ASYNC.with(Cell::get) {
             panic!("{}", refusal(what, "stall"));
         }
-        IS_ASYNC.set(true);
+        IS_ASYNC.with(|is_async| is_async.set(true));
         AsyncGuard(())
     }
 
     /// Marks the thread, whether or not it is marked already.
     pub(crate) fn enter_quietly() -> SuspendGuard {
-        SuspendGuard(IS_ASYNC.replace(true))
+        SuspendGuard(IS_ASYNC.with(|is_async| is_async.replace(true)))
     }
 
     /// Lets this thread block until the guard is dropped.
     pub(crate) fn suspend() -> SuspendGuard {
-        SuspendGuard(IS_ASYNC.replace(false))
+        SuspendGuard(IS_ASYNC.with(|is_async| is_async.replace(false)))
     }
 
     /// Whether this thread must not block.
@@ -301,7 +302,7 @@ impl AsyncGuard {
 
 impl Drop for AsyncGuard {
     fn drop(&mut self) {
-        IS_ASYNC.set(false);
+        IS_ASYNC.with(|is_async| is_async.set(false));
     }
 }
 
@@ -310,7 +311,7 @@ pub(crate) struct SuspendGuard(bool);
 
 impl Drop for SuspendGuard {
     fn drop(&mut self) {
-        IS_ASYNC.set(self.0);
+        IS_ASYNC.with(|is_async| is_async.set(self.0));
     }
 }
 

@@ -1,14 +1,37 @@
-//! The concurrency primitives of this crate: the real ones, or loom's under `--cfg windlass_loom`.
+//! The concurrency primitives of this crate: the real ones, or a model checker's: loom's under
+//! `--cfg windlass_loom`, shuttle's under `--cfg windlass_shuttle`.
 //!
-//! Both halves have the shape of `parking_lot` (no poisoning, `lock` returns a guard) and of loom's
+//! All have the shape of `parking_lot` (no poisoning, `lock` returns a guard) and of loom's
 //! `UnsafeCell` (access through a closure), so that the protocols are written once. `Arc` is always
 //! std's: its counting is not what the models are about.
+//!
+//! Both checkers run all threads of a model on one of the system's. Under shuttle threads and
+//! thread-locals are its own, so that a whole runtime can be a model; loom's models start no threads
+//! of the runtime, and play them.
 
-#[cfg(not(windlass_loom))]
+#[cfg(not(any(windlass_loom, windlass_shuttle)))]
 mod imp {
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
     pub(crate) use std::sync::atomic;
 
+    /// Waits on `condvar`, at most `timeout` long where one is given.
+    pub(crate) fn wait_for<T>(
+        condvar: &Condvar,
+        guard: &mut MutexGuard<'_, T>,
+        timeout: Option<std::time::Duration>,
+    ) {
+        match timeout {
+            // A wait of centuries is a wait without end; the sum must not overflow the clock.
+            Some(timeout) if timeout.as_secs() < u64::from(u32::MAX) => {
+                condvar.wait_for(guard, timeout);
+            }
+            _ => condvar.wait(guard),
+        }
+    }
+}
+
+#[cfg(not(windlass_loom))]
+mod cell {
     /// A cell whose borrows are visible to loom; here it is only a pointer.
     #[derive(Debug)]
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -28,44 +51,42 @@ mod imp {
             f(self.0.get())
         }
     }
-
-    /// Waits on `condvar`, at most `timeout` long where one is given.
-    pub(crate) fn wait_for<T>(
-        condvar: &Condvar,
-        guard: &mut MutexGuard<'_, T>,
-        timeout: Option<std::time::Duration>,
-    ) {
-        match timeout {
-            // A wait of centuries is a wait without end; the sum must not overflow the clock.
-            Some(timeout) if timeout.as_secs() < u64::from(u32::MAX) => {
-                condvar.wait_for(guard, timeout);
-            }
-            _ => condvar.wait(guard),
-        }
-    }
 }
 
-#[cfg(windlass_loom)]
+#[cfg(any(windlass_loom, windlass_shuttle))]
 mod imp {
     use std::ops::{Deref, DerefMut};
     use std::time::Duration;
 
-    pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic;
+    #[cfg(windlass_loom)]
+    use loom as checker;
+    #[cfg(windlass_shuttle)]
+    use shuttle as checker;
+
+    pub(crate) use checker::sync::atomic;
 
     #[derive(Debug, Default)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
 
-    /// Loom's guard in an `Option`, so that a wait can take it out and put it back.
-    pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+    pub(crate) struct MutexGuard<'a, T> {
+        /// In an `Option`, so that a wait can take it out and put it back.
+        inner: Option<checker::sync::MutexGuard<'a, T>>,
+        #[cfg(windlass_shuttle)]
+        mutex: &'a Mutex<T>,
+    }
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Mutex<T> {
-            Mutex(loom::sync::Mutex::new(value))
+            Mutex(checker::sync::Mutex::new(value))
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            MutexGuard(Some(self.0.lock().expect("no model panics while it holds a lock")))
+            let inner = Some(self.0.lock().expect("no model panics while it holds a lock"));
+            MutexGuard {
+                inner,
+                #[cfg(windlass_shuttle)]
+                mutex: self,
+            }
         }
     }
 
@@ -73,18 +94,18 @@ mod imp {
         type Target = T;
 
         fn deref(&self) -> &T {
-            self.0.as_ref().expect("empty only during a wait")
+            self.inner.as_ref().expect("empty only during a wait")
         }
     }
 
     impl<T> DerefMut for MutexGuard<'_, T> {
         fn deref_mut(&mut self) -> &mut T {
-            self.0.as_mut().expect("empty only during a wait")
+            self.inner.as_mut().expect("empty only during a wait")
         }
     }
 
     #[derive(Debug)]
-    pub(crate) struct Condvar(loom::sync::Condvar);
+    pub(crate) struct Condvar(checker::sync::Condvar);
 
     impl Default for Condvar {
         fn default() -> Condvar {
@@ -94,7 +115,7 @@ mod imp {
 
     impl Condvar {
         pub(crate) fn new() -> Condvar {
-            Condvar(loom::sync::Condvar::new())
+            Condvar(checker::sync::Condvar::new())
         }
 
         pub(crate) fn notify_one(&self) {
@@ -106,15 +127,69 @@ mod imp {
         }
     }
 
-    /// Loom has no time: a wait ends by a notification or not at all.
+    /// Loom has no time: a wait ends by a notification or not at all. Under shuttle one that may time
+    /// out does, whether or not it is notified: the others run meanwhile as far as shuttle lets them,
+    /// and the clock goes on by the timeout.
     pub(crate) fn wait_for<T>(
         condvar: &Condvar,
         guard: &mut MutexGuard<'_, T>,
-        _timeout: Option<Duration>,
+        timeout: Option<Duration>,
     ) {
-        let inner = guard.0.take().expect("empty only during a wait");
-        guard.0 = Some(condvar.0.wait(inner).expect("no model panics while it holds a lock"));
+        let inner = guard.inner.take().expect("empty only during a wait");
+        #[cfg(windlass_shuttle)]
+        if let Some(timeout) = timeout.filter(|timeout| timeout.as_secs() < u64::from(u32::MAX)) {
+            drop(inner);
+            checker::thread::yield_now();
+            timer::pass(timeout);
+            *guard = guard.mutex.lock();
+            return;
+        }
+        #[cfg(windlass_loom)]
+        let _ = timeout;
+        guard.inner = Some(condvar.0.wait(inner).expect("no model panics while it holds a lock"));
     }
 }
 
+#[cfg(not(windlass_shuttle))]
+mod threads {
+    pub(crate) use std::thread;
+
+    /// Whether a join would not have to wait.
+    pub(crate) fn has_ended(handle: &thread::JoinHandle<()>) -> bool {
+        handle.is_finished()
+    }
+
+    /// Thread-locals whose first values cost nothing to make.
+    macro_rules! thread_local_const {
+        ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)+) => {
+            std::thread_local! {
+                $($(#[$attribute])* static $name: $type = const { $value };)+
+            }
+        };
+    }
+    pub(crate) use thread_local_const;
+}
+
+#[cfg(windlass_shuttle)]
+mod threads {
+    pub(crate) use shuttle::thread;
+
+    /// Nobody can tell; it is joined in the end.
+    pub(crate) fn has_ended(_handle: &thread::JoinHandle<()>) -> bool {
+        false
+    }
+
+    macro_rules! thread_local_const {
+        ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)+) => {
+            shuttle::thread_local! { $($(#[$attribute])* static $name: $type = $value;)+ }
+        };
+    }
+    pub(crate) use thread_local_const;
+}
+
+#[cfg(not(windlass_loom))]
+pub(crate) use cell::UnsafeCell;
 pub(crate) use imp::*;
+#[cfg(windlass_loom)]
+pub(crate) use loom::cell::UnsafeCell;
+pub(crate) use threads::*;

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::builder::Config;
-use crate::sync::{Condvar, Mutex, wait_for};
+use crate::sync::{Condvar, Mutex, has_ended, thread, wait_for};
 
 /// The workers' threads and the monitor's, from their start to their end.
 pub(crate) struct Threads {
@@ -42,7 +41,7 @@ impl Threads {
             Ok(handle) => {
                 let mut handles = self.handles.lock();
                 // Spare workers come and go; those that are gone need no join.
-                handles.retain(|handle| !handle.is_finished());
+                handles.retain(|handle| !has_ended(handle));
                 handles.push(handle);
                 Ok(())
             }

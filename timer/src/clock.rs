@@ -15,7 +15,7 @@
 use crate::context;
 use crate::driver::Shared;
 use crate::instant::Instant;
-use crate::sync::{AtomicU8, Mutex, Ordering};
+use crate::sync::{self, AtomicU8, Mutex, Ordering};
 use crate::wheel::LAST;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -38,7 +38,7 @@ const RESUMED: u8 = 2;
 ///
 /// For what must not stop with a paused clock: a scheduler's own housekeeping, measurements.
 pub fn real_now() -> std::time::Instant {
-    std::time::Instant::now()
+    sync::system_now()
 }
 
 /// The time on this thread, see [`Instant::now`].

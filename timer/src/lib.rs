@@ -57,7 +57,7 @@
 //! | `context` | which driver a thread has entered |
 //! | `clock`, `instant`, `pause` | what time it is, and how a test stops it |
 //! | `wheel`, `slab` | where a timer waits: data structures without locks or time |
-//! | `sync`, `model` | std or loom; the models that loom checks |
+//! | `sync`, `model` | std or a model checker; the models that loom checks |
 //! | `paused`, `wake_count`, `random` | what the tests share |
 //!
 //! `clock` and `driver` know each other: the drivers of a clock fire when a test advances it.
@@ -91,4 +91,6 @@ pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use pause::{Advance, advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
+#[cfg(windlass_shuttle)]
+pub use sync::pass;
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};

@@ -15,6 +15,7 @@
 
 mod alarm;
 mod attempt;
+mod bell;
 pub(crate) mod byte_stream;
 mod poller;
 pub(crate) mod readiness;
@@ -24,6 +25,7 @@ pub(crate) mod unpark;
 
 use crate::handle::Handle;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use bell::Bell;
 use poller::Poller;
 use std::fmt;
 use std::io;
@@ -97,7 +99,7 @@ pub struct Driver {
 /// The part of the driver that the sources reach.
 pub(crate) struct Shared {
     registry: mio::Registry,
-    waker: mio::Waker,
+    bell: Bell,
     unpark: Unpark,
     table: Mutex<Table>,
     /// Whether the driver has been shut down. Written once, by `shut_down`.
@@ -116,11 +118,11 @@ impl Driver {
     pub fn new(hooks: Hooks) -> io::Result<Driver> {
         let poll = mio::Poll::new().map_err(|error| named("epoll_create", error))?;
         let registry = poll.registry().try_clone().map_err(|error| named("dup of epoll", error))?;
-        let waker =
-            mio::Waker::new(&registry, Token::UNPARK.0).map_err(|error| named("eventfd", error))?;
+        let bell =
+            Bell::new(&registry, Token::UNPARK.0).map_err(|error| named("eventfd", error))?;
         let shared = Shared {
             registry,
-            waker,
+            bell,
             unpark: Unpark::new(),
             table: Mutex::new(Table::default()),
             is_shut_down: AtomicBool::new(false),
@@ -220,8 +222,8 @@ impl Shared {
     fn unpark(&self) {
         if self.unpark.unpark() {
             // Fails only if the eventfd is closed, and it lives as long as this.
-            let woken = self.waker.wake();
-            debug_assert!(woken.is_ok(), "{woken:?}");
+            let rung = self.bell.wake();
+            debug_assert!(rung.is_ok(), "{rung:?}");
         }
     }
 }

@@ -47,7 +47,7 @@ impl Poller {
 
     /// Fetches what is there.
     fn look(&mut self, shared: &Shared, wakers: &mut Vec<Waker>) -> io::Result<usize> {
-        self.fetch(Some(Duration::ZERO))?;
+        self.fetch(shared, Some(Duration::ZERO))?;
         Ok(self.dispatch(shared, wakers))
     }
 
@@ -68,7 +68,7 @@ impl Poller {
                     left => self.alarm.sleep_time(deadline, left),
                 }
             });
-            self.fetch(sleep_time)?;
+            self.fetch(shared, sleep_time)?;
             let events = self.dispatch(shared, wakers);
             if events > 0
                 || shared.unpark.is_notified()
@@ -80,7 +80,8 @@ impl Poller {
     }
 
     /// One system call. A signal counts as no event: the caller sleeps again for what is left.
-    fn fetch(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    #[cfg(not(windlass_shuttle))]
+    fn fetch(&mut self, _shared: &Shared, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.events.clear();
@@ -88,6 +89,12 @@ impl Poller {
             }
             result => result,
         }
+    }
+
+    #[cfg(windlass_shuttle)]
+    fn fetch(&mut self, shared: &Shared, timeout: Option<Duration>) -> io::Result<()> {
+        shared.bell.wait(timeout);
+        Ok(())
     }
 
     /// Sets the readiness of every source that has an event.

@@ -14,7 +14,7 @@ pub(super) struct Alarm {
     /// Held by whoever sets the clock.
     state: Mutex<State>,
     changed: Condvar,
-    #[cfg(all(target_os = "linux", not(windlass_loom)))]
+    #[cfg(all(target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
     timer: Option<timer_fd::TimerFd>,
 }
 
@@ -36,7 +36,7 @@ impl Alarm {
     /// One that does not ring before it is set.
     pub(super) fn new() -> Alarm {
         Alarm {
-            #[cfg(all(target_os = "linux", not(windlass_loom)))]
+            #[cfg(all(target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
             timer: timer_fd::TimerFd::new().ok(),
             ..Alarm::without_timer()
         }
@@ -47,7 +47,7 @@ impl Alarm {
         Alarm {
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
-            #[cfg(all(target_os = "linux", not(windlass_loom)))]
+            #[cfg(all(target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
             timer: None,
         }
     }
@@ -61,7 +61,7 @@ impl Alarm {
     /// A ring is a token: one that comes before the sleep, or before the last setting of the clock,
     /// is not lost, since [`Setting::set`] leaves a clock alone that was rung.
     pub(super) fn sleep(&self) {
-        #[cfg(all(target_os = "linux", not(windlass_loom)))]
+        #[cfg(all(target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
         if let Some(timer) = &self.timer {
             timer.wait();
             self.state.lock().is_rung = false;
@@ -95,7 +95,7 @@ impl Setting<'_> {
     }
 
     fn arm(&mut self, time: Option<Duration>) {
-        #[cfg(all(target_os = "linux", not(windlass_loom)))]
+        #[cfg(all(target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
         if let Some(timer) = &self.alarm.timer {
             return timer.set(time);
         }
@@ -104,7 +104,7 @@ impl Setting<'_> {
     }
 }
 
-#[cfg(all(target_os = "linux", not(windlass_loom)))]
+#[cfg(all(target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
 mod timer_fd {
     use std::io;
     use std::os::fd::OwnedFd;
@@ -152,7 +152,7 @@ mod timer_fd {
     }
 }
 
-#[cfg(all(test, not(windlass_loom)))]
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
 mod tests {
     use std::sync::Arc;
     use std::thread;

@@ -31,7 +31,7 @@
 
 mod alarm;
 mod report;
-#[cfg(all(test, not(windlass_loom)))]
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
 mod tests;
 
 use std::sync::Arc;
@@ -277,7 +277,7 @@ impl Sampler {
     fn sleep(&self, time: Duration) -> Duration {
         let before = timer::real_now();
         self.shared.monitor.sleep(time);
-        before.elapsed().min(time + 2 * CLOSE)
+        timer::real_now().saturating_duration_since(before).min(time + 2 * CLOSE)
     }
 
     fn rest(&mut self) {

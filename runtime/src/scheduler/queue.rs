@@ -1,9 +1,9 @@
 //! The queues of runnables: one per worker, from which the others steal, and the injector.
 //!
-//! They are `crossbeam-deque`'s. Loom cannot look into those, so the models use a locked queue of
-//! the same shape: what they check is the protocol around the queues.
+//! They are `crossbeam-deque`'s. The model checkers cannot look into those, so the models use a
+//! locked queue of the same shape: what they check is the protocol around the queues.
 
-#[cfg(not(windlass_loom))]
+#[cfg(not(any(windlass_loom, windlass_shuttle)))]
 mod imp {
     use crossbeam_deque::{Steal, Stealer, Worker};
 
@@ -101,7 +101,7 @@ mod imp {
     }
 }
 
-#[cfg(windlass_loom)]
+#[cfg(any(windlass_loom, windlass_shuttle))]
 mod imp {
     use std::collections::VecDeque;
     use std::sync::Arc;
@@ -136,8 +136,8 @@ mod imp {
     }
 
     impl QueueStealer {
-        pub(crate) fn steal_into(&self, _to: &LocalQueue) -> Option<Runnable> {
-            self.steal()
+        pub(crate) fn steal_into(&self, to: &LocalQueue) -> Option<Runnable> {
+            move_half(&self.0, to)
         }
 
         pub(crate) fn steal(&self) -> Option<Runnable> {
@@ -166,8 +166,8 @@ mod imp {
             self.0.lock().pop_front()
         }
 
-        pub(crate) fn pop_into(&self, _to: &LocalQueue) -> Option<Runnable> {
-            self.pop()
+        pub(crate) fn pop_into(&self, to: &LocalQueue) -> Option<Runnable> {
+            move_half(&self.0, to)
         }
 
         pub(crate) fn is_empty(&self) -> bool {
@@ -177,6 +177,21 @@ mod imp {
         pub(crate) fn len(&self) -> usize {
             self.0.lock().len()
         }
+    }
+
+    /// Moves up to half of `from` to `to` and gives back one. As in the real queues, what is on the
+    /// way is in neither for a moment.
+    fn move_half(from: &Mutex<VecDeque<Runnable>>, to: &LocalQueue) -> Option<Runnable> {
+        let mut batch = {
+            let mut from = from.lock();
+            let half = from.len().div_ceil(2);
+            from.drain(..half).collect::<VecDeque<_>>()
+        };
+        let first = batch.pop_front();
+        if !batch.is_empty() {
+            to.0.lock().append(&mut batch);
+        }
+        first
     }
 }
 

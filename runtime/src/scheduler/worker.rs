@@ -11,6 +11,7 @@ use super::{Remote, Shared};
 use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
+use crate::sync::thread_local_const;
 use crate::task::{LocalTasks, Runnable, local_tasks};
 
 /// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
@@ -40,9 +41,9 @@ pub(crate) struct Worker {
     pub(super) wakers: RefCell<Vec<Waker>>,
 }
 
-thread_local! {
+thread_local_const! {
     /// The worker that this thread is, as long as it is one.
-    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+    static WORKER: RefCell<Option<Rc<Worker>>> = RefCell::new(None);
 }
 
 /// Runs `f` with this thread's worker, if it is one. `f` runs no foreign code.

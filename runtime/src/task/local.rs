@@ -15,8 +15,8 @@ use std::sync::Arc;
 use super::{Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, TaskRef, new_task};
 use crate::park::Unparker;
 use crate::scheduler::Shared;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, thread_local_const};
 
 /// The local tasks of this thread.
 pub(crate) struct LocalTasks {
@@ -42,8 +42,8 @@ struct Woken {
     is_closed: bool,
 }
 
-thread_local! {
-    static LOCAL: RefCell<Option<Rc<LocalTasks>>> = const { RefCell::new(None) };
+thread_local_const! {
+    static LOCAL: RefCell<Option<Rc<LocalTasks>>> = RefCell::new(None);
 }
 
 /// Runs `f` with the local tasks of this thread, if it can have any.

@@ -60,7 +60,7 @@ impl Size {
         // Other alignments have sizes in common with this one.
         let is_common = layout.align() == GRAIN && align_of::<Block>() <= GRAIN;
         // Models and sanitizers are to see each task come and go.
-        let is_seen = cfg!(windlass_loom) || cfg!(windlass_sanitizer) && !cfg!(test);
+        let is_seen = cfg!(any(windlass_loom, windlass_shuttle)) || cfg!(windlass_sanitizer) && !cfg!(test);
         (fits && is_common && !is_seen).then_some(Size(layout.size() / GRAIN))
     }
 
@@ -339,5 +339,5 @@ unsafe fn put_into_depot(mut magazine: NonNull<Block>, size: Size) -> bool {
     true
 }
 
-#[cfg(all(test, not(windlass_loom)))]
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
 mod tests;

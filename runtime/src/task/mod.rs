@@ -30,6 +30,8 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::thread_local_const;
+
 pub use builder::Builder;
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub use local::spawn_local;
@@ -111,8 +113,8 @@ impl Id {
     pub(crate) fn next() -> Id {
         /// The first number of the next block. Relaxed: only uniqueness counts.
         static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
-        thread_local! {
-            static NEXT: Cell<u64> = const { Cell::new(0) };
+        thread_local_const! {
+            static NEXT: Cell<u64> = Cell::new(0);
         }
         NEXT.with(|next| {
             let mut id = next.get();
@@ -137,8 +139,8 @@ pub(crate) struct Current {
     pub(crate) is_named: bool,
 }
 
-thread_local! {
-    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+thread_local_const! {
+    static CURRENT: Cell<Option<Current>> = Cell::new(None);
 }
 
 impl Current {
