@@ -40,8 +40,9 @@ struct RootFuture<'a, F: Future> {
 pub(super) struct Wakeup {
     shared: Arc<Shared>,
     /// Set by whoever wakes (release), taken by the thread before it polls (acquire), so that the
-    /// poll sees what led to the wake-up. Each time it is set counts as one of `awake_roots`, until
-    /// the poll that it leads to is over.
+    /// poll sees what led to the wake-up. Each time it is set counts as one of `awake_roots`, from
+    /// before that until the poll that it leads to is over. Model:
+    /// `a_thread_that_waits_sees_every_wake_up` in `crate::whole`.
     is_woken: AtomicBool,
     unparker: Unparker,
 }
@@ -62,10 +63,14 @@ impl Wake for Wakeup {
     }
 
     fn wake_by_ref(self: &Arc<Wakeup>) {
+        // Counted before it can be seen: whoever sees it takes it off the count again.
+        self.shared.add_wakeup();
         if self.is_woken.swap(true, Ordering::AcqRel) {
+            self.shared.remove_wakeup();
+            // Nobody may come by any more who would find that the clock could have jumped.
+            self.shared.look_again_if_paused();
             return;
         }
-        self.shared.add_wakeup();
         let is_single_threaded = self.shared.config.scheduler == Scheduler::SingleThreaded;
         if is_single_threaded && worker::current_of(&self.shared).is_some() {
             // The worker's own loop looks at the flag before it sleeps. If it is another thread's
