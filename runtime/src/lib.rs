@@ -74,6 +74,8 @@ mod stack;
 mod sync;
 pub mod task;
 mod threads;
+#[cfg(all(test, windlass_shuttle))]
+mod whole;
 
 pub use blocking::spawn_blocking;
 pub use builder::{Builder, UnhandledPanic};

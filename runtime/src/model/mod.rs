@@ -1,4 +1,4 @@
-//! Loom models of the protocols in this crate.
+//! Loom models of the protocols in this crate. Those of whole runtimes are in `whole`.
 //!
 //! Run with `RUSTFLAGS="--cfg windlass_loom" cargo test --profile model -p windlass --lib model`. Each was
 //! seen to fail with its protocol broken; `docs/src/testing.md` says how it was broken.

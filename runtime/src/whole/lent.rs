@@ -1,0 +1,34 @@
+//! The worker of a single-threaded runtime, which threads in `block_on` lend each other.
+
+use shuttle::thread;
+
+use super::{Drops, assert_nothing_is_left, end, explore, single_threaded};
+use crate::task::yield_now;
+
+/// Several threads wait for tasks, of which only one of them at a time can run any.
+fn threads_take_turns(threads: usize) {
+    let runtime = single_threaded();
+    let drops = Drops::new();
+    let wait = |_| {
+        let (handle, token) = (runtime.handle().clone(), drops.token());
+        thread::spawn(move || {
+            let join = handle.spawn(async move {
+                let _token = token;
+                yield_now().await;
+            });
+            handle.block_on(join).expect("nobody cancels it");
+        })
+    };
+    let threads: Vec<_> = (0..threads).map(wait).collect();
+    runtime.block_on(yield_now());
+    for thread in threads {
+        thread.join().expect("it does not panic");
+    }
+    drops.assert_all();
+    assert_nothing_is_left(&end(runtime));
+}
+
+#[test]
+fn whoever_waits_gets_the_worker_when_it_is_free() {
+    explore(&[1, 2], threads_take_turns);
+}
