@@ -139,10 +139,13 @@ impl Future for Probe {
     type Output = Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output> {
-        if self.counts.polls.fetch_add(1, SeqCst) == 0 {
+        if self.counts.polls.load(SeqCst) == 0 {
             *self.counts.waker.lock().expect("no panic under it") = Some(cx.waker().clone());
+            // Whoever sees this takes the waker.
+            self.counts.polls.store(1, SeqCst);
             return Poll::Pending;
         }
+        self.counts.polls.fetch_add(1, SeqCst);
         if matches!(self.place, Place::Poll | Place::PollAndFutureDrop) {
             panic!("in poll");
         }

@@ -79,7 +79,7 @@ impl Worker {
         self.shared.monitor.left_park(now, || self.shared.is_well_beside(self.index));
     }
 
-    fn look(&self) {
+    pub(super) fn look(&self) {
         let mut wakers = self.wakers.take();
         self.turn_timers(&mut wakers);
         let look = || Some(Duration::ZERO);
@@ -107,7 +107,8 @@ impl Worker {
     /// Sleeps until there may be something to do.
     pub(super) fn park(&self) {
         let shared = &*self.shared;
-        self.suspect_itself(timer::real_now());
+        let begun = timer::real_now();
+        self.suspect_itself(begun);
         self.remote().metrics.publish_forced_yields();
         let is_last = shared.idle.park(self.index, self.is_searching.replace(false));
         let unpark = || {
@@ -122,6 +123,8 @@ impl Worker {
             let is_polling =
                 self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
             unpark();
+            let slept = self.last_look.get().saturating_duration_since(begun);
+            self.idle_times.slept(slept, self.remote().watch.polls());
             self.turn_timers(&mut wakers);
             if is_polling {
                 self.turn(&shared.entered_timers, &mut wakers);

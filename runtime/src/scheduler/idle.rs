@@ -154,6 +154,11 @@ impl Idle {
         self.counts.load(Ordering::SeqCst) / RUNNING_ONE == 0
     }
 
+    /// Whether just one worker is not parked: the one that asks.
+    pub(crate) fn is_one_awake(&self) -> bool {
+        self.counts.load(Ordering::SeqCst) / RUNNING_ONE == 1
+    }
+
     pub(crate) fn parked(&self) -> usize {
         ((self.counts.load(Ordering::Relaxed) & PARKED_MASK) / PARKED_ONE) as usize
     }

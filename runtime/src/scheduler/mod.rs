@@ -13,6 +13,7 @@ mod quiet;
 mod root;
 mod shutdown;
 mod spare;
+mod spin;
 mod worker;
 
 use std::any::Any;

@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use super::queue::LocalQueue;
 use super::root::Root;
+use super::spin::IdleTimes;
 use super::{Remote, Shared};
 use crate::coop;
 use crate::metrics::add;
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     pub(super) polls_left: Cell<u32>,
     pub(super) polls_per_reading: Cell<u32>,
     pub(super) last_look: Cell<std::time::Instant>,
+    pub(super) idle_times: IdleTimes,
     /// Collects wakers while locks are held; kept for its memory.
     pub(super) wakers: RefCell<Vec<Waker>>,
 }
@@ -109,6 +111,7 @@ impl Worker {
             polls_left: Cell::new(0),
             polls_per_reading: Cell::new(1),
             last_look: Cell::new(timer::real_now()),
+            idle_times: IdleTimes::default(),
             wakers: RefCell::new(Vec::new()),
         }
     }
@@ -224,7 +227,8 @@ impl Worker {
                 return true;
             }
             let mut again = None;
-            if let Some(runnable) = self.take(local.as_deref()) {
+            let taken = self.take(local.as_deref());
+            if let Some(runnable) = taken.or_else(|| self.spin(local.as_deref(), is_root_woken)) {
                 again = self.poll(runnable);
             } else if !is_root_woken() {
                 self.park();
@@ -239,7 +243,7 @@ impl Worker {
     }
 
     /// The next runnable from here or from elsewhere.
-    fn take(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
+    pub(super) fn take(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
         if let Some(runnable) = self.take_own(local) {
             return Some(runnable);
         }

@@ -60,7 +60,8 @@ impl Size {
         // Other alignments have sizes in common with this one.
         let is_common = layout.align() == GRAIN && align_of::<Block>() <= GRAIN;
         // Models and sanitizers are to see each task come and go.
-        let is_seen = cfg!(any(windlass_loom, windlass_shuttle)) || cfg!(windlass_sanitizer) && !cfg!(test);
+        let is_seen =
+            cfg!(any(windlass_loom, windlass_shuttle)) || cfg!(windlass_sanitizer) && !cfg!(test);
         (fits && is_common && !is_seen).then_some(Size(layout.size() / GRAIN))
     }
 
