@@ -51,8 +51,8 @@ pub struct Metrics {
     pub spare_starts: u64,
     /// Polls that took longer than [`Builder::blocked_after`](crate::Builder::blocked_after).
     pub blocked: u64,
-    /// The longest poll so far. Polls under about 5 ms are not measured, longer ones every 10 ms, so
-    /// the figure may be too low by 15 ms.
+    /// The longest poll so far. A poll is measured once it has lasted some 5 ms, from then on and
+    /// every 10 ms, so the figure may be too low by 25 ms.
     pub longest_poll: Duration,
     /// One entry per worker; those of spare workers follow once one has been needed.
     pub workers: Vec<WorkerReading>,

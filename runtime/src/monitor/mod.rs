@@ -237,8 +237,9 @@ struct Seen {
     /// How long the poll has been watched. Only time in which the monitor itself ran on time counts:
     /// if the whole process was stopped, that is nobody's fault.
     lasted: Duration,
-    /// The times of the worker's thread when they were first read.
-    times: Option<ThreadTimes>,
+    /// The times of the worker's thread when they were first read, and what `lasted` was then. What
+    /// was before that does not count: it may have been the lack of a core.
+    times: Option<(ThreadTimes, Duration)>,
     /// What `lasted` is when they are to be read next.
     measure_at: Duration,
 }
@@ -334,15 +335,16 @@ impl Sampler {
             return;
         }
         let lasted = match (&seen.times, remote.thread_times()) {
-            (Some(before), Some(now)) => now.own_since(before, seen.lasted),
+            (Some((before, from)), Some(now)) => now.own_since(before, seen.lasted - *from),
             (None, Some(now)) => {
-                seen.times = Some(now);
+                seen.times = Some((now, seen.lasted));
                 return;
             }
             (_, None) => seen.lasted,
         };
         let due_in = self.reports.due_in(lasted);
-        seen.measure_at = seen.lasted + due_in.clamp(CLOSE, CALM);
+        let soon = if seen.is_reported { CALM } else { due_in };
+        seen.measure_at = seen.lasted + soon.clamp(CLOSE, CALM);
         let us = lasted.as_micros().try_into().unwrap_or(u64::MAX);
         monitor.longest_poll_us.fetch_max(us, Ordering::Relaxed);
         if !seen.is_reported && due_in.is_zero() {

@@ -51,8 +51,12 @@ impl Worker {
         if self.suspect_itself(now) {
             return true;
         }
-        self.shared.monitor.put_off(now, || self.shared.is_well_beside(self.index));
+        self.put_monitor_off(now);
         false
+    }
+
+    pub(super) fn put_monitor_off(&self, now: Instant) {
+        self.shared.monitor.put_off(now, || self.shared.is_well_beside(self.index));
     }
 
     /// Tells the monitor if a poll since the last look may have been a long one. True: it may.
@@ -124,7 +128,7 @@ impl Worker {
                 self.remote().parker.park(&|polls| self.sleep_at_most(polls), &mut wakers);
             unpark();
             let slept = self.last_look.get().saturating_duration_since(begun);
-            self.idle_times.slept(slept, self.remote().watch.polls());
+            self.idle_times.remember(slept, self.remote().watch.polls());
             self.turn_timers(&mut wakers);
             if is_polling {
                 self.turn(&shared.entered_timers, &mut wakers);
