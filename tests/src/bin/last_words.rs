@@ -7,8 +7,8 @@ use std::env;
 use std::future::{Future, pending, poll_fn};
 use std::mem;
 use std::panic;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -82,7 +82,18 @@ fn play(place: &str, runtime: &Runtime) {
             drop(spawn_pending());
             return;
         }
-        "output-drop" => drop(victim().spawn(async { PanicOnDrop })),
+        "output-drop" => {
+            // The handle is gone first, or the output would be its to drop.
+            let is_gone = Arc::new(AtomicBool::new(false));
+            let sees = is_gone.clone();
+            drop(victim().spawn(async move {
+                while !sees.load(Ordering::SeqCst) {
+                    yield_now().await;
+                }
+                PanicOnDrop
+            }));
+            is_gone.store(true, Ordering::SeqCst);
+        }
         "waker-of-a-handle" => {
             let (go, gate) = mpsc::channel::<()>();
             let call = runtime.spawn_blocking(move || wait_at(&gate));
