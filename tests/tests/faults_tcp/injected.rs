@@ -233,10 +233,14 @@ pub(crate) fn scarce(mode: Scheduler) {
         loop {
             let outcome = runtime.block_on(converse(2));
             let Err(error) = outcome else { break };
-            // Where the other end was refused, this one sees a connection that ends.
+            // Where the other end was refused, this one sees a connection that ends, or, if it comes
+            // late, nobody who listens.
             let is_end = matches!(
                 error.kind(),
-                ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe
+                ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionRefused
+                    | ErrorKind::UnexpectedEof
+                    | ErrorKind::BrokenPipe
             );
             assert!(is_end || error.raw_os_error() == Some(EMFILE), "{error}");
             broken += usize::from(!is_end);

@@ -35,9 +35,22 @@ pub(crate) struct Stage {
     /// More workers than these are never parked at once, spare ones included.
     pub(crate) most_workers: usize,
     pub(crate) sends_signals: bool,
+    /// One for each thread from outside that still spawns, and this one. Such a thread goes on when
+    /// its action is aborted.
+    pub(crate) outside: Arc<()>,
 }
 
 impl Stage {
+    /// For a thread from outside to hold on to while it spawns.
+    fn spawns_from_outside(&self) -> Arc<()> {
+        self.outside.clone()
+    }
+
+    /// Whether nobody from outside spawns any more.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        Arc::strong_count(&self.outside) == 1
+    }
+
     fn new_path(&self) -> PathBuf {
         self.folder.join(self.names.fetch_add(1, Ordering::SeqCst).to_string())
     }
@@ -298,7 +311,9 @@ async fn foreign(stage: &Stage, threads: u32, tasks: u32) {
     for gate in &gates {
         let (handle, census) = (stage.handle.clone(), stage.census.clone());
         let (gate, sender) = (gate.clone(), sender.clone());
+        let is_spawning = stage.spawns_from_outside();
         crate::start(move || {
+            let _is_spawning = is_spawning;
             for task in 0..tasks {
                 let spawned = census.spawn_on(&handle, async move {
                     yield_now().await;

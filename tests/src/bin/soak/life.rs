@@ -43,6 +43,7 @@ pub(crate) fn live(life: &Life, folder: &Path, sends_signals: bool) {
         names: AtomicU64::new(0),
         most_workers,
         sends_signals,
+        outside: Arc::default(),
     });
     for batch in &life.batches {
         runtime.block_on(async {
@@ -77,7 +78,10 @@ fn rest(runtime: &Runtime, stage: &Stage, life: &Life) {
     // A single-threaded runtime works in `block_on` only. The thread that polled a task last may
     // still have to drop its future.
     runtime.block_on(async {
-        while !is_idle(&runtime.metrics()) || census.dropped() < census.made() {
+        while !stage.is_left_alone()
+            || !is_idle(&runtime.metrics())
+            || census.dropped() < census.made()
+        {
             yield_now().await;
         }
     });
