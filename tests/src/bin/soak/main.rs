@@ -113,7 +113,7 @@ fn soak(options: &Options) {
     let folder = env::temp_dir().join(format!("windlass-soak-{}", process::id()));
     fs::create_dir_all(&folder).expect("the folder for temporary files can be written to");
     play(options, 0, &Round::first(options.seed, &options.modes), &folder);
-    let files = open_files();
+    let mut files = open_files();
     let mut memory = Memory::default();
     let mut actions = 0;
     let numbers = (options.from..).take(options.rounds as usize);
@@ -124,7 +124,7 @@ fn soak(options: &Options) {
         }
         let round = Round::random(options.seed, number, &options.modes);
         play(options, number, &round, &folder);
-        wait_for_files(files, number);
+        files = wait_for_files(files, number);
         if options.checks_memory {
             memory.check(number);
         }
@@ -164,12 +164,16 @@ fn play(options: &Options, number: u32, round: &Round, folder: &std::path::Path)
     }
 }
 
-/// Waits until no more files are open than before the round: a thread that an aborted action has
-/// started may not even have its name yet.
-fn wait_for_files(before: usize, number: u32) {
+/// Waits until no more files are open than before the round, and returns how many are open: a thread
+/// that an aborted action has started may not even have its name yet, in this round or in an
+/// earlier one, which then had more.
+fn wait_for_files(before: usize, number: u32) -> usize {
     let (begun, limit) = (Instant::now(), Duration::from_secs(20));
-    while open_files() != before {
+    loop {
         let open = open_files();
+        if open <= before {
+            return open;
+        }
         assert!(begun.elapsed() < limit, "{open} files after round {number}, {before} before");
         thread::sleep(Duration::from_micros(200));
     }
