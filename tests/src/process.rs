@@ -78,6 +78,18 @@ pub fn find_tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// The path of `strace`, as [`find_tool`] has it; also none where it may not trace.
+#[must_use]
+pub fn find_strace() -> Option<PathBuf> {
+    let strace = find_tool("strace")?;
+    let trial = Command::new(&strace).args(["-o", "/dev/null", "true"]).output();
+    if !trial.is_ok_and(|output| output.status.success()) {
+        say("skipped what needs `strace`, which may not trace here");
+        return None;
+    }
+    Some(strace)
+}
+
 /// Prints a line that is seen although the test passes: past the harness, which keeps what
 /// `println` prints.
 pub fn say(line: &str) {

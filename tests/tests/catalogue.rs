@@ -15,7 +15,7 @@ use runtime::task::{AbortHandle, block_in_place, yield_now};
 use runtime::time::sleep;
 use runtime::{Builder, Handle, Scheduler};
 use windlass_tests::{
-    Scene, both_modes, current_scene, find_tool, panic_message, say, scene_under, watch,
+    Scene, both_modes, current_scene, find_strace, panic_message, scene_under, watch,
 };
 
 #[test]
@@ -210,13 +210,8 @@ fn scenes() {
 #[test]
 fn a_system_that_gives_no_threads_is_told_of_and_nothing_hangs() {
     let _watchdog = watch();
-    let Some(strace) = find_tool("strace") else { return };
+    let Some(strace) = find_strace() else { return };
     let refuse = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=clone3,clone:error=EAGAIN"];
-    let mut trial = std::process::Command::new(&strace);
-    if !trial.args(refuse).arg("true").output().is_ok_and(|trial| trial.status.success()) {
-        say("skipped what needs `strace`, which may not trace here");
-        return;
-    }
     let refused = "1, runtime: `spawn_blocking` could not start a thread";
     for (mode, expected) in
         [(Scheduler::WorkStealing, "WouldBlock"), (Scheduler::SingleThreaded, refused)]

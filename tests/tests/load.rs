@@ -139,6 +139,34 @@ fn a_million_tasks_at_once_all_end_and_give_their_memory_back() {
 }
 
 #[test]
+fn tasks_use_the_memory_of_earlier_ones() {
+    const TASKS: usize = 5000;
+    for mode in MODES {
+        let _alone = alone();
+        let _watchdog = watch();
+        let runtime = named("load", mode).build().expect("the system has threads");
+        // In vectors that are there already: what is allocated in between is for the tasks.
+        let mut tasks: Vec<JoinHandle<usize>> = Vec::with_capacity(TASKS);
+        let mut spawned = Vec::new();
+        for _ in 0..3 {
+            let before = ALLOCATOR.stats().allocations;
+            tasks = runtime.block_on(async move {
+                tasks.extend((0..TASKS).map(|number| runtime::spawn(async move { number })));
+                for task in &mut tasks {
+                    task.await.expect("no panic");
+                }
+                tasks.clear();
+                tasks
+            });
+            wait_until(runtime.handle(), |metrics| metrics.live_tasks == 0);
+            spawned.push(ALLOCATOR.stats().allocations - before);
+        }
+        assert!(spawned[0] >= TASKS, "{mode}: {spawned:?} allocations for {TASKS} tasks each");
+        assert!(spawned[2] < TASKS / 10, "{mode}: {spawned:?} allocations for {TASKS} tasks each");
+    }
+}
+
+#[test]
 fn three_million_timers_and_as_many_tasks_in_turn_leave_no_more_than_one_million() {
     if !runs_long() {
         return;

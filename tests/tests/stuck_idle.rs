@@ -12,7 +12,7 @@ use std::time::Duration;
 use runtime::net::{TcpListener, TcpStream};
 use runtime::time::{sleep, timeout};
 use runtime::{Runtime, Scheduler};
-use windlass_tests::{Scene, StuckTask, current_scene, find_tool, named, say, scene_under, watch};
+use windlass_tests::{Scene, StuckTask, current_scene, find_strace, named, scene_under, watch};
 
 /// How long a runtime may take to come to rest: the monitor 10 ms, a spare worker a second.
 const SETTLE: f64 = 1.5;
@@ -82,12 +82,7 @@ async fn talk() -> (TcpStream, TcpStream) {
 #[test]
 fn an_idle_runtime_makes_no_system_call() {
     let _watchdog = watch();
-    let Some(strace) = find_tool("strace") else { return };
-    let trial = Command::new(&strace).args(["-o", "/dev/null", "true"]).output();
-    if !trial.is_ok_and(|output| output.status.success()) {
-        say("skipped what needs `strace`, which may not trace here");
-        return;
-    }
+    let Some(strace) = find_strace() else { return };
     for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
         let log = env::temp_dir().join(format!("windlass-{}-{mode}", std::process::id()));
         let mut command = Command::new(&strace);

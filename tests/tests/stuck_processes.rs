@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::io::{BufRead, stdin};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,9 @@ use runtime::task::{self, yield_now};
 use runtime::time::{interval, sleep};
 use runtime::{Builder, Runtime, Scheduler};
 use rustix::process::{Signal, getpid, kill_process};
-use windlass_tests::{Scene, current_scene, named, scene, wait_until, watch};
+use windlass_tests::{
+    Scene, current_scene, find_strace, named, scene, scene_under, wait_until, watch,
+};
 
 const MODES: [Scheduler; 2] = [Scheduler::SingleThreaded, Scheduler::WorkStealing];
 
@@ -33,6 +36,7 @@ fn scenes() {
         "idle" => stopped(builder, false),
         "one signal is the program's" => own_handlers(builder, &[Signal::URG]),
         "both signals are the program's" => own_handlers(builder, &[Signal::URG, Signal::WINCH]),
+        "stuck for a while" => stuck_for_a_while(&start(builder.blocked_after(Duration::MAX))),
         scene => panic!("there is no scene {scene:?}"),
     }
     // Past the harness, which prints too.
@@ -253,5 +257,32 @@ fn the_programs_own_signal_handlers_live_on() {
         let mut both = Scene::start(scene("both signals are the program's", mode));
         assert_eq!(both.wait_for("-stack "), "false", "{mode}");
         both.end();
+    }
+}
+
+fn stuck_for_a_while(runtime: &Runtime) {
+    // To block is the subject.
+    let stuck = runtime.spawn(async { thread::sleep(Duration::from_millis(500)) });
+    runtime.block_on(stuck).expect("no panic");
+    println!("-over");
+}
+
+#[test]
+fn the_times_of_a_stuck_thread_are_read_now_and_then_and_not_at_each_look() {
+    let _watchdog = watch();
+    let Some(strace) = find_strace() else { return };
+    for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let log = std::env::temp_dir().join(format!("windlass-{}-{mode}", std::process::id()));
+        let mut command = Command::new(&strace);
+        command.args(["-f", "-e", "trace=openat", "-o"]).arg(&log);
+        let mut scene = Scene::start(scene_under(command, "stuck for a while", mode));
+        scene.wait_for("-over");
+        scene.end();
+        let text = std::fs::read_to_string(&log).expect("strace has written it");
+        std::fs::remove_file(&log).expect("it is ours");
+        let readings = text.lines().filter(|line| line.contains("/schedstat")).count();
+        // Every 10 ms from 5 ms on; a monitor that is kept waiting reads them less often. There are
+        // looks every millisecond meanwhile, where there are others to care for.
+        assert!((5..=60).contains(&readings), "{mode}: {readings} readings in half a second");
     }
 }

@@ -104,13 +104,7 @@ fn pattern(length: usize) -> Vec<u8> {
 
 /// `strace` with these flags, in front of a program; none where it is not, or may not trace.
 fn strace(flags: &[&str]) -> Option<std::process::Command> {
-    let strace = windlass_tests::find_tool("strace")?;
-    let trial = std::process::Command::new(&strace).args(["-o", "/dev/null", "true"]).output();
-    if !trial.is_ok_and(|output| output.status.success()) {
-        windlass_tests::say("skipped what needs `strace`, which may not trace here");
-        return None;
-    }
-    let mut command = std::process::Command::new(strace);
+    let mut command = std::process::Command::new(windlass_tests::find_strace()?);
     command.args(["-f", "-qq", "-o", "/dev/null"]).args(flags);
     Some(command)
 }

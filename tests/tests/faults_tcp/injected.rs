@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use runtime::Scheduler;
 use runtime::net::{TcpListener, TcpStream};
 use runtime::time::sleep;
-use windlass_tests::{Scene, find_tool, named, open_files, say, scene_under, watch};
+use windlass_tests::{Scene, find_strace, named, open_files, scene_under, watch};
 
 use super::bytes::{Random, assert_bytes, bytes};
 use super::{MODES, alone, pair, runtime_of, wait_for_files};
@@ -24,16 +24,6 @@ const ENOMEM: i32 = 12;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 const ENOBUFS: i32 = 105;
-
-fn strace() -> Option<PathBuf> {
-    let strace = find_tool("strace")?;
-    let trial = Command::new(&strace).args(["-o", "/dev/null", "true"]).output();
-    if !trial.is_ok_and(|output| output.status.success()) {
-        say("skipped what needs `strace`, which may not trace here");
-        return None;
-    }
-    Some(strace)
-}
 
 /// Plays a scene in which these calls fail. A `?` stands before calls that some systems have not.
 fn injected(strace: &PathBuf, name: &str, mode: Scheduler, calls: &str, fault: &str) -> Scene {
@@ -89,7 +79,7 @@ pub(crate) fn conversation(mode: Scheduler) {
 fn interrupted_calls_are_made_again_and_nobody_sees_it() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = strace() else { return };
+    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         for calls in ["recvfrom,sendto", "accept4", "?epoll_wait,?epoll_pwait,?epoll_pwait2"] {
             let fault = "error=EINTR:when=1+3";
@@ -139,7 +129,7 @@ fn ask(addr: SocketAddr, byte: u8) -> u8 {
 fn accept_tells_what_the_system_has_run_out_of_and_recovers() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = strace() else { return };
+    let Some(strace) = find_strace() else { return };
     let shortages =
         [("ENOBUFS", ENOBUFS), ("ENOMEM", ENOMEM), ("EMFILE", EMFILE), ("ENFILE", ENFILE)];
     for mode in MODES {
@@ -161,7 +151,7 @@ fn accept_tells_what_the_system_has_run_out_of_and_recovers() {
 fn connections_that_fail_before_they_are_accepted_are_skipped() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = strace() else { return };
+    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         for name in ["ECONNABORTED", "EPROTO", "ENETDOWN"] {
             let fault = format!("error={name}:when=1..3");
@@ -205,7 +195,7 @@ pub(crate) fn sending(mode: Scheduler) {
 fn a_write_without_buffers_is_an_error_and_the_next_one_works() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = strace() else { return };
+    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         let fault = "error=ENOBUFS:when=2+5";
         let mut scene = injected(&strace, "sending", mode, "sendto", fault);
@@ -256,7 +246,7 @@ pub(crate) fn scarce(mode: Scheduler) {
 fn a_runtime_that_cannot_be_built_or_cannot_connect_leaves_no_file() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = strace() else { return };
+    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         let calls = "?epoll_create1,?eventfd2,?timerfd_create,socket,?epoll_ctl";
         let fault = "error=EMFILE:when=3+7";
