@@ -156,6 +156,26 @@ fn dropping_a_waiter_harms_nobody_else() {
     });
 }
 
+/// A wait that its event ended leaves no waker behind, although nobody removes it.
+#[test]
+fn a_wait_that_is_over_needs_no_removal() {
+    loom::model(|| {
+        let readiness = Arc::new(Readiness::new());
+        let count = Count::new();
+        let mut id = None;
+        assert!(!poll(&readiness, &mut id, &count));
+        let driver = {
+            let readiness = Arc::clone(&readiness);
+            thread::spawn(move || set(&readiness, Ready::READABLE))
+        };
+        let is_over = poll(&readiness, &mut id, &count);
+        assert_eq!(is_over, id.is_none(), "whoever waits has an id, who does not has none");
+        driver.join().expect("the driver's thread ends");
+        assert_eq!(count.get(), 1);
+        assert_eq!(Arc::strong_count(&count), 1, "its waker is still kept");
+    });
+}
+
 /// The poller's eventfd: what is written to it ends the sleep, now or later.
 #[derive(Default)]
 struct Eventfd(Mutex<bool>, Condvar);

@@ -118,16 +118,28 @@ impl Readiness {
 
     /// Waits until a bit of `interest`, or the shutdown, is set.
     ///
-    /// The waker replaces the one that `id` left before in these directions. Without an id, the
-    /// first wait gives one, which [`Readiness::remove`] must give back.
+    /// The waker replaces the one that `id` left before; `interest` is the same each time. Without
+    /// an id, the first wait gives one, which [`Readiness::remove`] must give back unless the wait
+    /// has taken it back itself.
     pub(crate) fn poll(
         &self,
         context: &mut Context<'_>,
         id: &mut Option<WaiterId>,
         interest: Interest,
     ) -> Poll<Snapshot> {
-        let seen = self.state();
-        if seen.satisfies(interest) {
+        let is_over = |id: &mut Option<WaiterId>| {
+            let seen = self.state();
+            if !seen.satisfies(interest) {
+                return None;
+            }
+            // Whoever set the bit took all waiters of its direction, or is about to: there is none
+            // to remove, but in another direction.
+            if interest != Interest::BOTH {
+                id.take_if(|id| *id != WaiterId::SHARED);
+            }
+            Some(seen)
+        };
+        if let Some(seen) = is_over(id) {
             return Poll::Ready(seen);
         }
         // Cloning and dropping a waker may run a user's code, so neither happens under the lock.
@@ -136,8 +148,7 @@ impl Readiness {
         let write = interest.is_writable().then(|| context.waker().clone());
 
         let mut waiters = self.waiters.lock();
-        let seen = self.state();
-        if seen.satisfies(interest) {
+        if let Some(seen) = is_over(id) {
             drop(waiters);
             return Poll::Ready(seen);
         }
@@ -326,7 +337,7 @@ mod tests {
             for step in 0..2000 {
                 let context = format!("seed {seed}, step {step}");
                 let waiter = random(WAITERS);
-                let interest = INTERESTS[random(3)];
+                let interest = INTERESTS[waiter % 3];
                 match random(8) {
                     0..=3 => {
                         let waker = Waker::from(Arc::clone(&counts[waiter]));
