@@ -78,16 +78,21 @@ pub fn find_tool(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The path of `strace`, as [`find_tool`] has it; also none where it may not trace.
+/// `strace` of a process with all that it starts; none, which is printed, where it is not or may
+/// not trace.
 #[must_use]
-pub fn find_strace() -> Option<PathBuf> {
-    let strace = find_tool("strace")?;
-    let trial = Command::new(&strace).args(["-o", "/dev/null", "true"]).output();
+pub fn strace(log: impl AsRef<Path>) -> Option<Command> {
+    let mut command = Command::new(find_tool("strace")?);
+    command.args(["-f", "-qq", "-o"]).arg(log.as_ref());
+    let mut trial = Command::new(command.get_program());
+    let trial = trial.args(["-o", "/dev/null", "true"]).output();
     if !trial.is_ok_and(|output| output.status.success()) {
         say("skipped what needs `strace`, which may not trace here");
         return None;
     }
-    Some(strace)
+    // The search for leaks stops threads as `strace` does, and cannot where that has done so.
+    command.env("LSAN_OPTIONS", "detect_leaks=0");
+    Some(command)
 }
 
 /// Prints a line that is seen although the test passes: past the harness, which keeps what

@@ -14,9 +14,7 @@ use futures_util::io::AsyncRead;
 use runtime::task::{AbortHandle, block_in_place, yield_now};
 use runtime::time::sleep;
 use runtime::{Builder, Handle, Scheduler};
-use windlass_tests::{
-    Scene, both_modes, current_scene, find_strace, panic_message, scene_under, watch,
-};
+use windlass_tests::{Scene, both_modes, current_scene, panic_message, scene_under, strace, watch};
 
 #[test]
 fn a_task_that_has_yielded_runs_while_the_only_worker_blocks() {
@@ -210,14 +208,12 @@ fn scenes() {
 #[test]
 fn a_system_that_gives_no_threads_is_told_of_and_nothing_hangs() {
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
-    let refuse = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=clone3,clone:error=EAGAIN"];
     let refused = "1, runtime: `spawn_blocking` could not start a thread";
     for (mode, expected) in
         [(Scheduler::WorkStealing, "WouldBlock"), (Scheduler::SingleThreaded, refused)]
     {
-        let mut command = std::process::Command::new(&strace);
-        command.args(refuse);
+        let Some(mut command) = strace("/dev/null") else { return };
+        command.args(["-e", "inject=clone3,clone:error=EAGAIN"]);
         let mut scene = Scene::start(scene_under(command, "no threads", mode));
         let built = scene.wait_for("-built: ");
         assert!(built.starts_with(expected), "{mode}: {built}");

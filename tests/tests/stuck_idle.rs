@@ -5,14 +5,13 @@
 use std::env;
 use std::fs;
 use std::io::{BufRead, Write, stdin};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use runtime::net::{TcpListener, TcpStream};
 use runtime::time::{sleep, timeout};
 use runtime::{Runtime, Scheduler};
-use windlass_tests::{Scene, StuckTask, current_scene, find_strace, named, scene_under, watch};
+use windlass_tests::{Scene, StuckTask, current_scene, named, scene_under, strace, watch};
 
 /// How long a runtime may take to come to rest: the monitor 10 ms, a spare worker a second.
 const SETTLE: f64 = 1.5;
@@ -82,11 +81,10 @@ async fn talk() -> (TcpStream, TcpStream) {
 #[test]
 fn an_idle_runtime_makes_no_system_call() {
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
         let log = env::temp_dir().join(format!("windlass-{}-{mode}", std::process::id()));
-        let mut command = Command::new(&strace);
-        command.args(["-f", "-ttt", "-o"]).arg(&log);
+        let Some(mut command) = strace(&log) else { return };
+        command.arg("-ttt");
         let mut scene = Scene::start(scene_under(command, "idle", mode));
         scene.wait_for("-idle");
         // That nothing happens for a while is the subject.

@@ -3,7 +3,6 @@
 
 use std::hint::black_box;
 use std::io::{BufRead, stdin};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,9 +13,7 @@ use runtime::task::{self, yield_now};
 use runtime::time::{interval, sleep};
 use runtime::{Builder, Runtime, Scheduler};
 use rustix::process::{Signal, getpid, kill_process};
-use windlass_tests::{
-    Scene, current_scene, find_strace, named, scene, scene_under, wait_until, watch,
-};
+use windlass_tests::{Scene, current_scene, named, scene, scene_under, strace, wait_until, watch};
 
 const MODES: [Scheduler; 2] = [Scheduler::SingleThreaded, Scheduler::WorkStealing];
 
@@ -270,11 +267,10 @@ fn stuck_for_a_while(runtime: &Runtime) {
 #[test]
 fn the_times_of_a_stuck_thread_are_read_now_and_then_and_not_at_each_look() {
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
         let log = std::env::temp_dir().join(format!("windlass-{}-{mode}", std::process::id()));
-        let mut command = Command::new(&strace);
-        command.args(["-f", "-e", "trace=openat", "-o"]).arg(&log);
+        let Some(mut command) = strace(&log) else { return };
+        command.args(["-e", "trace=openat"]);
         let mut scene = Scene::start(scene_under(command, "stuck for a while", mode));
         scene.wait_for("-over");
         scene.end();

@@ -104,7 +104,7 @@ fn pattern(length: usize) -> Vec<u8> {
 
 /// `strace` with these flags, in front of a program; none where it is not, or may not trace.
 fn strace(flags: &[&str]) -> Option<std::process::Command> {
-    let mut command = std::process::Command::new(windlass_tests::find_strace()?);
-    command.args(["-f", "-qq", "-o", "/dev/null"]).args(flags);
+    let mut command = windlass_tests::strace("/dev/null")?;
+    command.args(flags);
     Some(command)
 }

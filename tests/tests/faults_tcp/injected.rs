@@ -6,8 +6,6 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use futures_util::future::join_all;
 use runtime::Scheduler;
 use runtime::net::{TcpListener, TcpStream};
 use runtime::time::sleep;
-use windlass_tests::{Scene, find_strace, named, open_files, scene_under, watch};
+use windlass_tests::{Scene, named, open_files, scene_under, strace, watch};
 
 use super::bytes::{Random, assert_bytes, bytes};
 use super::{MODES, alone, pair, runtime_of, wait_for_files};
@@ -26,11 +24,10 @@ const EMFILE: i32 = 24;
 const ENOBUFS: i32 = 105;
 
 /// Plays a scene in which these calls fail. A `?` stands before calls that some systems have not.
-fn injected(strace: &PathBuf, name: &str, mode: Scheduler, calls: &str, fault: &str) -> Scene {
-    let mut command = Command::new(strace);
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-    command.args(["-e", &format!("inject={calls}:{fault}")]);
-    Scene::start(scene_under(command, name, mode))
+fn injected(name: &str, mode: Scheduler, calls: &str, fault: &str) -> Option<Scene> {
+    let mut command = strace("/dev/null")?;
+    command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{fault}")]);
+    Some(Scene::start(scene_under(command, name, mode)))
 }
 
 /// Echoes over several connections, in odd sizes; every byte is compared.
@@ -79,11 +76,10 @@ pub(crate) fn conversation(mode: Scheduler) {
 fn interrupted_calls_are_made_again_and_nobody_sees_it() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         for calls in ["recvfrom,sendto", "accept4", "?epoll_wait,?epoll_pwait,?epoll_pwait2"] {
             let fault = "error=EINTR:when=1+3";
-            let mut scene = injected(&strace, "conversation", mode, calls, fault);
+            let Some(mut scene) = injected("conversation", mode, calls, fault) else { return };
             scene.wait_for("-done");
             scene.end();
         }
@@ -129,13 +125,12 @@ fn ask(addr: SocketAddr, byte: u8) -> u8 {
 fn accept_tells_what_the_system_has_run_out_of_and_recovers() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     let shortages =
         [("ENOBUFS", ENOBUFS), ("ENOMEM", ENOMEM), ("EMFILE", EMFILE), ("ENFILE", ENFILE)];
     for mode in MODES {
         for (name, number) in shortages {
             let fault = format!("error={name}:when=1..2");
-            let mut scene = injected(&strace, "accepting", mode, "accept4", &fault);
+            let Some(mut scene) = injected("accepting", mode, "accept4", &fault) else { return };
             let mut failures = 0;
             while scene.wait_for("-failed ") == number.to_string() {
                 failures += 1;
@@ -151,11 +146,10 @@ fn accept_tells_what_the_system_has_run_out_of_and_recovers() {
 fn connections_that_fail_before_they_are_accepted_are_skipped() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         for name in ["ECONNABORTED", "EPROTO", "ENETDOWN"] {
             let fault = format!("error={name}:when=1..3");
-            let mut scene = injected(&strace, "accepting", mode, "accept4", &fault);
+            let Some(mut scene) = injected("accepting", mode, "accept4", &fault) else { return };
             assert_eq!(scene.wait_for("-failed "), "no more", "{name}");
             scene.end();
         }
@@ -195,10 +189,9 @@ pub(crate) fn sending(mode: Scheduler) {
 fn a_write_without_buffers_is_an_error_and_the_next_one_works() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         let fault = "error=ENOBUFS:when=2+5";
-        let mut scene = injected(&strace, "sending", mode, "sendto", fault);
+        let Some(mut scene) = injected("sending", mode, "sendto", fault) else { return };
         let failures: usize = scene.wait_for("-failed ").parse().expect("it is a number");
         assert!((5..=15).contains(&failures), "{failures} of 50 writes failed");
         scene.end();
@@ -246,11 +239,10 @@ pub(crate) fn scarce(mode: Scheduler) {
 fn a_runtime_that_cannot_be_built_or_cannot_connect_leaves_no_file() {
     let _alone = alone();
     let _watchdog = watch();
-    let Some(strace) = find_strace() else { return };
     for mode in MODES {
         let calls = "?epoll_create1,?eventfd2,?timerfd_create,socket,?epoll_ctl";
         let fault = "error=EMFILE:when=3+7";
-        let mut scene = injected(&strace, "scarce", mode, calls, fault);
+        let Some(mut scene) = injected("scarce", mode, calls, fault) else { return };
         scene.wait_for("-done");
         scene.end();
     }
