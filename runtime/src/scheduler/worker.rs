@@ -243,6 +243,7 @@ impl Worker {
     }
 
     /// The next runnable from here or from elsewhere.
+    #[inline]
     pub(super) fn take(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
         if let Some(runnable) = self.take_own(local) {
             return Some(runnable);

@@ -204,21 +204,26 @@ where
                 unsafe { ptr::drop_in_place(stage) }
             });
         }));
-        let next = match (dropped, next) {
-            (Ok(()), next) => next,
-            (Err(payload), Stage::Finished(output)) => {
-                drop_quietly(output);
-                Stage::Panicked(payload)
-            }
-            (Err(payload), Stage::Cancelled { .. }) => Stage::Panicked(payload),
-            (Err(second), first) => {
-                drop_quietly(second);
-                first
-            }
-        };
         self.stage.with_mut(|stage| {
             // SAFETY: the caller holds `RUNNING`, and nothing is here to be dropped.
             unsafe { stage.write(next) }
+        });
+        if let Err(payload) = dropped {
+            self.future_panicked_in_drop(payload);
+        }
+    }
+
+    /// The caller holds `RUNNING`.
+    #[cold]
+    fn future_panicked_in_drop(&self, payload: Box<dyn Any + Send>) {
+        self.stage.with_mut(|stage| {
+            // SAFETY: the caller holds `RUNNING`, so no other thread reaches the stage.
+            let stage = unsafe { &mut *stage };
+            if let Stage::Panicked(_) = stage {
+                drop_quietly(payload);
+            } else {
+                drop_quietly(std::mem::replace(stage, Stage::Panicked(payload)));
+            }
         });
     }
 
