@@ -10,9 +10,7 @@ use windlass_tests::{say, watch};
 /// Runs it, and returns what it printed; its errors go where ours do.
 fn soak(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_soak"));
-    // A task that arms a timer after a shutdown that gave up on it panics, and the names of functions
-    // for its backtrace would count as memory.
-    command.args(args).env_remove("WINDLASS_BLOCKED").env("RUST_BACKTRACE", "0");
+    command.args(args).env_remove("WINDLASS_BLOCKED");
     let output = command.output();
     let output = output.expect("cargo has built it");
     let text = String::from_utf8(output.stdout).expect("it prints text");

@@ -23,7 +23,7 @@ mod random;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{env, fs, process, thread};
+use std::{env, fs, panic, process, thread};
 
 use runtime::Scheduler;
 use windlass_tests::{open_files, raise_file_limit, threads_named, watch};
@@ -90,6 +90,9 @@ fn options() -> Result<Option<Options>, String> {
 }
 
 fn main() -> ExitCode {
+    // A task that arms a timer after a shutdown that gave up on it panics. With a backtrace, as the
+    // environment may ask for, the names of all functions would be loaded, and count as memory.
+    panic::set_hook(Box::new(|panic| eprintln!("\n{panic}")));
     match options() {
         Ok(Some(options)) => {
             soak(&options);
