@@ -6,7 +6,7 @@
 use super::readiness::WaiterId;
 use super::registered::{Registered, Waiter};
 use crate::interest::Interest;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -32,11 +32,11 @@ impl ByteSource for TcpStream {
     const SHORT_READ_TAKES_ALL: bool = true;
 
     fn reader(&self) -> impl Read {
-        self
+        Socket(self)
     }
 
     fn writer(&self) -> impl Write {
-        self
+        Socket(self)
     }
 }
 
@@ -44,13 +44,54 @@ impl ByteSource for UnixStream {
     const SHORT_READ_TAKES_ALL: bool = false;
 
     fn reader(&self) -> impl Read {
-        self
+        Socket(self)
     }
 
     fn writer(&self) -> impl Write {
-        self
+        Socket(self)
     }
 }
+
+/// A connected socket, read and written without the C library: as soon as a process has two threads,
+/// that makes a place to be cancelled at of every call, for 80 instructions.
+struct Socket<'a, S>(&'a S);
+
+impl<'a, S: AsFd> Read for Socket<'a, S>
+where
+    &'a S: Read,
+{
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(self.0, buf, RecvFlags::empty())?.0)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.0.read_vectored(bufs)
+    }
+}
+
+impl<'a, S: AsFd> Write for Socket<'a, S>
+where
+    &'a S: Write,
+{
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self.0, buf, NO_SIGNAL)?)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A broken pipe is an error, also in a program that has not ignored the signal. On Apple's systems
+/// that is an option of the socket.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// One end of a pipe.
 impl ByteSource for File {

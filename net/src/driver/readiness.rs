@@ -2,8 +2,8 @@
 
 use crate::interest::{Interest, Ready};
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use std::fmt;
 use std::task::{Context, Poll, Waker};
+use std::{fmt, iter, mem};
 
 /// Bits of the word that hold [`Ready`]; the tick is above them.
 const READY_BITS: u32 = 8;
@@ -207,6 +207,7 @@ struct Waiter {
 /// The waiters of one direction: mostly none or one, so only further ones allocate.
 #[derive(Default)]
 struct Queue {
+    /// None: nobody waits.
     first: Option<Waiter>,
     // Boxed because a second waiter is rare and there are two queues in every registration.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every registration")]
@@ -216,33 +217,36 @@ struct Queue {
 impl Queue {
     /// Adds a waiter, or gives its new waker to one that is there; returns the one it replaces.
     fn put(&mut self, id: WaiterId, waker: Waker) -> Option<Waker> {
-        let present =
-            self.first.iter_mut().chain(self.more.iter_mut().flat_map(|more| more.iter_mut()));
-        for waiter in present {
-            if waiter.id == id {
-                return Some(std::mem::replace(&mut waiter.waker, waker));
+        let Some(first) = &mut self.first else {
+            self.first = Some(Waiter { id, waker });
+            return None;
+        };
+        let more = self.more.iter_mut().flat_map(|more| more.iter_mut());
+        match iter::once(first).chain(more).find(|waiter| waiter.id == id) {
+            Some(waiter) => Some(mem::replace(&mut waiter.waker, waker)),
+            None => {
+                self.more.get_or_insert_default().push(Waiter { id, waker });
+                None
             }
         }
-        let waiter = Waiter { id, waker };
-        if self.first.is_none() {
-            self.first = Some(waiter);
-        } else {
-            self.more.get_or_insert_default().push(waiter);
-        }
-        None
     }
 
     fn remove(&mut self, id: WaiterId) -> Option<Waker> {
-        if let Some(first) = self.first.take_if(|first| first.id == id) {
-            return Some(first.waker);
-        }
-        let more = self.more.as_mut()?;
-        let position = more.iter().position(|waiter| waiter.id == id)?;
-        Some(more.swap_remove(position).waker)
+        let first = self.first.as_ref()?;
+        let removed = if first.id == id {
+            let next = self.more.as_mut().and_then(|more| more.pop());
+            mem::replace(&mut self.first, next)?
+        } else {
+            let more = self.more.as_mut()?;
+            let position = more.iter().position(|waiter| waiter.id == id)?;
+            more.swap_remove(position)
+        };
+        Some(removed.waker)
     }
 
     fn take_all(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.first.take().map(|waiter| waiter.waker));
+        let Some(first) = self.first.take() else { return };
+        wakers.push(first.waker);
         if let Some(more) = &mut self.more {
             wakers.extend(more.drain(..).map(|waiter| waiter.waker));
         }
