@@ -199,7 +199,9 @@ impl Builder {
 
     /// How long one poll may last before the task is reported as stuck. Default: 100 ms, or 20 ms
     /// in builds with debug assertions; `Duration::MAX` for never. The environment variable
-    /// `WINDLASS_BLOCKED` overrides it: a number of milliseconds, or 0 for never.
+    /// `WINDLASS_BLOCKED` overrides it: a number of milliseconds, or 0 for never. Counting begins
+    /// up to some 15 ms into the poll (21 ms in a single-threaded runtime), so one that is too long
+    /// by less than that may go unreported.
     pub fn blocked_after(mut self, threshold: Duration) -> Builder {
         self.config.blocked_after = threshold;
         self

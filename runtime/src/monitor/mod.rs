@@ -1,11 +1,12 @@
 //! The monitor: a thread that runs no task and sees to it that a stuck one harms nobody else.
 //!
-//! It samples the workers in pairs. Every [`CALM`] it looks which poll each worker is in; those that
-//! are in one are looked at again [`CLOSE`] later, and a worker that still is in the same poll is
-//! **slow**. Then the monitor looks every [`CLOSE`] for the next [`WARY`], and for as long as a
-//! worker is slow it has it relieved (see [`Shared::relieve`]): its queue and `next` slot go to the
-//! others, its timers are turned, and somebody holds the I/O driver. When every worker is slow, a
-//! spare one is started. Workers pay five plain stores per poll for this (see [`Watch`](crate::task::Watch)).
+//! It samples the workers in pairs. Every [`CALM`] it looks which poll each worker is in; those
+//! that are in one are looked at again [`CLOSE`] later, and a worker that still is in the same poll
+//! is **slow**. Then the monitor is wary: it looks every [`CLOSE`] for the next [`WARY`], but not
+//! in single-threaded mode, where nobody could relieve the worker. For as long as a worker is slow
+//! it has it relieved (see [`Shared::relieve`]): its queue and `next` slot go to the others, its
+//! timers are turned, and somebody holds the I/O driver. When every worker is slow, a spare one is
+//! started. Workers pay five plain stores per poll for this (see [`Watch`](crate::task::Watch)).
 //!
 //! # Looks that are put off
 //! A look costs a wake-up, and most find nothing. So a worker that reads the clock anyway, because
@@ -13,21 +14,21 @@
 //! anew, if half of the time to the next look has passed and all is well as far as it can see:
 //! nobody else is in a poll, and its own polls since the last reading were short. It does not wake
 //! the monitor for that. So there is a look only when a worker is in a poll whenever somebody comes
-//! by, or when nobody comes by for [`CALM`]. A worker whose own polls were not short says so: it makes
-//! the monitor wary, and the look is not put off.
+//! by, or when nobody comes by for [`CALM`]. A worker whose own polls were not short says so: the
+//! look is not put off, and the monitor becomes wary, again not in single-threaded mode.
 //!
 //! # Asleep when nothing happens
 //! When all workers are parked, the alarm is turned off until one leaves park. Why it does not stay
 //! off:
 //! 1. The monitor: (a) sets `put_off_from` to [`RESTING`] and turns the alarm off, under its lock;
 //!    (b) a `SeqCst` fence; (c) looks whether a worker runs, and stays awake if one does.
-//! 2. A worker that leaves park: (a) is counted as running (a `SeqCst` read-modify-write in `idle`);
-//!    (b) a `SeqCst` fence; (c) reads `put_off_from`, and, as every time is after `RESTING`, takes
-//!    the lock and sets the alarm.
+//! 2. A worker that leaves park: (a) is counted as running (a `SeqCst` read-modify-write in
+//!    `idle`); (b) a `SeqCst` fence; (c) reads `put_off_from`, and, as every time is after
+//!    `RESTING`, takes the lock and sets the alarm.
 //!
-//! One of the fences comes first. If 1b does, 2c sees `RESTING`, or a time that another worker wrote
-//! when it set the alarm; if 2b does, 1c sees the worker. Models: `going_idle_against_the_monitor` and
-//! `going_idle_against_a_worker_that_parks_and_is_stuck` in `crate::model`.
+//! One of the fences comes first. If 1b does, 2c sees `RESTING`, or a time that another worker
+//! wrote when it set the alarm; if 2b does, 1c sees the worker. Models: in `crate::model`,
+//! `going_idle_against_the_monitor` and `going_idle_against_a_worker_that_parks_and_is_stuck`.
 
 mod alarm;
 mod report;
@@ -78,8 +79,8 @@ const NEVER: u64 = u64::MAX;
 
 /// What the monitor shares with the workers.
 pub(crate) struct Monitor {
-    /// From when on, in nanoseconds since `epoch`, a worker may put the next look off; or one of the
-    /// constants above. Written under the lock of `alarm`; relaxed, as a worker that is to see
+    /// From when on, in nanoseconds since `epoch`, a worker may put the next look off; or one of
+    /// the constants above. Written under the lock of `alarm`; relaxed, as a worker that is to see
     /// `RESTING` has the fence in the argument at the top of the file.
     put_off_from: AtomicU64,
     /// Until when the monitor looks closely, in the same unit. Only grows; relaxed, a number on its
@@ -146,9 +147,10 @@ impl Monitor {
         }
     }
 
-    /// A worker has been in short polls for longer than they should take, or in a long one: the next
-    /// look is not put off, and the monitor is wary. Otherwise a task that computes for some
-    /// milliseconds, and then sleeps for as long as the monitor, would never be met by it.
+    /// A worker has been in short polls for longer than they should take, or in a long one: the
+    /// next look is not put off, and the monitor is wary, unless nobody could relieve the worker
+    /// (see `wary_for`). Otherwise a task that computes for some milliseconds, and then sleeps for
+    /// as long as the monitor, would never be met by it.
     #[cold]
     pub(crate) fn suspect(&self, now: Instant) {
         let mut alarm = self.alarm.setting();
@@ -234,8 +236,8 @@ struct Seen {
     is_slow: bool,
     is_counted: bool,
     is_reported: bool,
-    /// How long the poll has been watched. Only time in which the monitor itself ran on time counts:
-    /// if the whole process was stopped, that is nobody's fault.
+    /// How long the poll has been watched. Only time in which the monitor itself ran on time
+    /// counts: if the whole process was stopped, that is nobody's fault.
     lasted: Duration,
     /// The times of the worker's thread when they were first read, and what `lasted` was then. What
     /// was before that does not count: it may have been the lack of a core.

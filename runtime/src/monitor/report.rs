@@ -30,8 +30,10 @@ pub struct BlockedTask {
     pub name: Option<Cow<'static, str>>,
     /// The line that spawned the task, or called `block_on`.
     pub spawned_at: &'static Location<'static>,
-    /// How long the poll has lasted so far, at least. Time in which the whole process was stopped,
-    /// or in which the thread was ready to run but had no core, is not counted.
+    /// How long the poll has lasted so far, at least. Counting begins up to some 15 ms into the
+    /// poll (21 ms in a single-threaded runtime), so it may have lasted that much longer. Time in
+    /// which the whole process was stopped, or in which the thread was ready to run but had no
+    /// core, is not counted either.
     pub duration: Duration,
     /// Where the thread is at this moment, innermost call first. `None` where it could not be
     /// found out; only Linux can.

@@ -10,7 +10,8 @@
 //! So a worker remembers its last eight idle times, and stays awake only if all but one of them were
 //! short, but not too short, and began after a poll or two. If that was in vain, it takes longer
 //! each time until it tries again. And it does so only while all other workers sleep: one that is
-//! awake looks for what comes for anybody.
+//! awake looks for what comes for anybody, so one is enough. It looks at its own timers and queues,
+//! and, as any worker does that has run out of work, at I/O, the injector and the others' queues.
 //!
 //! Nothing of the argument in `idle` depends on this: a worker that looks for work longer has not
 //! begun to go to sleep.
