@@ -1,23 +1,23 @@
 //! Workers that block, and the others, the monitor and the spare ones, which do their work.
 
 use super::{Flag, assert_nothing_is_left, build, builder, end, explore, work_stealing};
+use crate::Runtime;
 use crate::task::{block_in_place, yield_now};
 
-/// Every worker blocks, with leave, until a task has run that it had queued.
-fn in_place(workers: usize) {
-    let runtime = work_stealing(workers);
-    let block = |_| {
-        runtime.spawn(async {
+/// Every worker blocks, in a call of `block`, until a task has run that it had queued.
+fn all_block(runtime: Runtime, workers: usize, block: fn(&Flag)) {
+    let spawn = |_| {
+        runtime.spawn(async move {
             let flag = Flag::new();
             let sets = flag.clone();
             crate::spawn(async move {
                 yield_now().await;
                 sets.set();
             });
-            block_in_place(|| flag.wait());
+            block(&flag);
         })
     };
-    let joins: Vec<_> = (0..workers).map(block).collect();
+    let joins: Vec<_> = (0..workers).map(spawn).collect();
     runtime.block_on(async {
         for join in joins {
             join.await.expect("nobody cancels it");
@@ -28,33 +28,15 @@ fn in_place(workers: usize) {
 
 #[test]
 fn what_a_worker_in_place_has_queued_is_run_by_others() {
-    explore(&[2, 3], in_place);
-}
-
-/// Every worker blocks, without leave, until a task has run that it had queued.
-fn stuck(workers: usize) {
-    let runtime = build(builder(workers).spare_workers(8 - 2 * workers));
-    let block = |_| {
-        runtime.spawn(async {
-            let flag = Flag::new();
-            let sets = flag.clone();
-            crate::spawn(async move {
-                yield_now().await;
-                sets.set();
-            });
-            flag.wait();
-        })
-    };
-    let joins: Vec<_> = (0..workers).map(block).collect();
-    runtime.block_on(async {
-        for join in joins {
-            join.await.expect("nobody cancels it");
-        }
+    explore(&[2, 3], |workers| {
+        all_block(work_stealing(workers), workers, |flag| block_in_place(|| flag.wait()));
     });
-    assert_nothing_is_left(&end(runtime));
 }
 
 #[test]
 fn what_a_stuck_worker_has_queued_is_run_by_others() {
-    explore(&[2, 3], stuck);
+    explore(&[2, 3], |workers| {
+        let runtime = build(builder(workers).spare_workers(8 - 2 * workers));
+        all_block(runtime, workers, Flag::wait);
+    });
 }
