@@ -3,6 +3,7 @@
 //! Both modes are this one scheduler. A work-stealing runtime has `n` workers on threads of their
 //! own; a single-threaded one has one [`Worker`], which is lent to the thread that calls `block_on`.
 
+mod current;
 mod housekeeping;
 mod idle;
 mod lent;
@@ -45,12 +46,13 @@ use lent::Lent;
 use queue::{Injector, QueueStealer};
 use spare::{Spares, WorkerThread};
 
+pub(crate) use current::is_worker;
 pub(crate) use idle::Idle;
 pub use mode::{ParseSchedulerError, Scheduler};
 pub use place::block_in_place;
 pub(crate) use root::block_on;
 pub(crate) use spare::ThreadTimes;
-pub(crate) use worker::{Worker, is_worker, wake_all};
+pub(crate) use worker::{Worker, wake_all};
 
 /// What the workers, the handles and the tasks of one runtime share.
 pub(crate) struct Shared {
@@ -359,7 +361,7 @@ impl Schedule for Arc<Shared> {
 
     #[inline]
     fn place(&self) -> Place {
-        match worker::current_of(self) {
+        match current::current_of(self) {
             Some(worker) => Place::Worker(worker),
             None => Place::Injector(self.clone()),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Scheduler, Shared, worker};
+use super::{Scheduler, Shared, current};
 use crate::coop;
 use crate::handle::{AsyncGuard, refusal};
 
@@ -29,7 +29,7 @@ use crate::handle::{AsyncGuard, refusal};
 /// ```
 #[track_caller]
 pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
-    let place = worker::with_current(|worker| {
+    let place = current::with_current(|worker| {
         let worker = worker?;
         if worker.shared.config.scheduler == Scheduler::SingleThreaded {
             panic!(

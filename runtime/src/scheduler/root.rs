@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use super::{Scheduler, Shared, timers_of, wake_all, worker};
+use super::{Scheduler, Shared, current, timers_of, wake_all};
 use crate::coop;
 use crate::park::{Parker, Unparker};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -72,7 +72,7 @@ impl Wake for Wakeup {
             return;
         }
         let is_single_threaded = self.shared.config.scheduler == Scheduler::SingleThreaded;
-        if is_single_threaded && worker::current_of(&self.shared).is_some() {
+        if is_single_threaded && current::current_of(&self.shared).is_some() {
             // The worker's own loop looks at the flag before it sleeps. If it is another thread's
             // future, that one is unparked below.
             self.unparker.unpark_own();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::current::replace_current;
 use super::queue::LocalQueue;
 use super::root::Root;
 use super::spin::IdleTimes;
@@ -12,7 +13,6 @@ use super::{Remote, Shared};
 use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
-use crate::sync::thread_local_const;
 use crate::task::{LocalTasks, Runnable, local_tasks};
 
 /// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
@@ -41,43 +41,6 @@ pub(crate) struct Worker {
     pub(super) idle_times: IdleTimes,
     /// Collects wakers while locks are held; kept for its memory.
     pub(super) wakers: RefCell<Vec<Waker>>,
-}
-
-thread_local_const! {
-    /// The worker that this thread is, as long as it is one.
-    static WORKER: RefCell<Option<Rc<Worker>>> = RefCell::new(None);
-}
-
-/// Runs `f` with this thread's worker, if it is one. `f` runs no foreign code.
-#[inline]
-pub(super) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
-    let mut f = Some(f);
-    let result = WORKER.try_with(|worker| {
-        let f = f.take().expect("it is called once");
-        match worker.try_borrow() {
-            Ok(worker) => f(worker.as_deref()),
-            Err(_) => f(None),
-        }
-    });
-    match result {
-        Ok(result) => result,
-        Err(_) => f.take().expect("`try_with` has not called it")(None),
-    }
-}
-
-/// This thread's worker, if it is one of `shared`'s. The reference ends before the call that asked.
-#[inline]
-pub(super) fn current_of(shared: &Arc<Shared>) -> Option<Rc<Worker>> {
-    let is_its_own = |worker: &&Rc<Worker>| Arc::ptr_eq(&worker.shared, shared);
-    let current = |worker: &RefCell<Option<Rc<Worker>>>| {
-        worker.try_borrow().ok()?.as_ref().filter(is_its_own).cloned()
-    };
-    WORKER.try_with(current).ok().flatten()
-}
-
-/// The index of the worker that this thread is, of whatever runtime.
-pub(crate) fn is_worker() -> Option<usize> {
-    with_current(|worker| worker.map(|worker| worker.index))
 }
 
 /// Wakes every one of `wakers`. A waker that panics, which only a foreign one does, harms no other.
@@ -128,7 +91,7 @@ impl Worker {
         }
         impl Drop for Leave {
             fn drop(&mut self) {
-                let _ = WORKER.try_with(|worker| worker.replace(self.outer.take()));
+                drop(replace_current(self.outer.take()));
                 if let Some(worker) = self.inner.take().and_then(Rc::into_inner) {
                     worker.end();
                     worker.give_back();
@@ -142,10 +105,9 @@ impl Worker {
             self.remote().timers.handle().enter_as_owner()
         };
         let worker = Rc::new(self);
-        let current = Some(worker.clone());
-        // In the destructor of a thread-local this thread cannot become a worker, and what is
+        // In the destructor of a thread-local this thread does not become a worker, and what is
         // woken meanwhile goes through the injector.
-        let outer = WORKER.try_with(|worker| worker.replace(current)).ok().flatten();
+        let outer = replace_current(Some(worker.clone()));
         let mut leave = Leave { outer, inner: Some(worker) };
         let worker = leave.inner.as_deref().expect("set above");
         worker.begin();
