@@ -1,7 +1,7 @@
 //! What a runtime is made to do. Each action checks its own outcome, and may be aborted anywhere.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,43 +18,12 @@ use runtime::process::Command;
 use runtime::signal::{SignalKind, signal};
 use runtime::task::{block_in_place, yield_now};
 use runtime::time::{interval, sleep, timeout};
-use runtime::{Builder, Handle, Scheduler, spawn_blocking};
+use runtime::{Builder, Scheduler, spawn_blocking};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::census::{Census, Owned};
 use crate::plan::Action;
-
-/// What the actions of one runtime share.
-#[derive(Debug)]
-pub(crate) struct Stage {
-    pub(crate) handle: Handle,
-    pub(crate) census: Arc<Census>,
-    pub(crate) folder: PathBuf,
-    /// Tells names in the folder apart.
-    pub(crate) names: AtomicU64,
-    /// More workers than these are never parked at once, spare ones included.
-    pub(crate) most_workers: usize,
-    pub(crate) sends_signals: bool,
-    /// One for each thread from outside that still spawns, and this one. Such a thread goes on when
-    /// its action is aborted.
-    pub(crate) outside: Arc<()>,
-}
-
-impl Stage {
-    /// For a thread from outside to hold on to while it spawns.
-    fn spawns_from_outside(&self) -> Arc<()> {
-        self.outside.clone()
-    }
-
-    /// Whether nobody from outside spawns any more.
-    pub(crate) fn is_left_alone(&self) -> bool {
-        Arc::strong_count(&self.outside) == 1
-    }
-
-    fn new_path(&self) -> PathBuf {
-        self.folder.join(self.names.fetch_add(1, Ordering::SeqCst).to_string())
-    }
-}
+use crate::stage::Stage;
 
 /// Plays one action, in a task. In a box, since an action may contain another.
 pub(crate) fn play(action: Action, stage: Arc<Stage>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

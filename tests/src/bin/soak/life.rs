@@ -12,9 +12,10 @@ use runtime::task::yield_now;
 use runtime::time::sleep;
 use runtime::{Builder, Handle, Metrics, Runtime, Scheduler};
 
-use crate::actions::{Latch, Stage, play};
+use crate::actions::{Latch, play};
 use crate::census::Census;
 use crate::plan::{Leftovers, Life};
+use crate::stage::Stage;
 
 /// Lives it, from the start of the runtime to its end, on this thread.
 ///

@@ -20,6 +20,7 @@ mod life;
 mod memory;
 mod plan;
 mod random;
+mod stage;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
