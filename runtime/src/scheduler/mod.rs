@@ -11,6 +11,7 @@ mod mode;
 mod place;
 mod queue;
 mod quiet;
+mod remote;
 mod root;
 mod shutdown;
 mod spare;
@@ -30,28 +31,28 @@ use crossbeam_utils::CachePadded;
 
 use crate::blocking::Pool;
 use crate::builder::{Config, UnhandledPanic};
-use crate::metrics::WorkerMetrics;
 use crate::monitor::Monitor;
 use crate::panics::print_line;
 use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, KeepsMemory, OwnedTasks, Runnable, Schedule, Slot, TaskRef,
-    Watch, new_task, panic_message,
+    Birth, Header, Id, JoinHandle, KeepsMemory, OwnedTasks, Runnable, Schedule, TaskRef, new_task,
+    panic_message,
 };
 use crate::threads::Threads;
 
 use lent::Lent;
-use queue::{Injector, QueueStealer};
-use spare::{Spares, WorkerThread};
+use queue::Injector;
+use remote::Remote;
+use spare::Spares;
 
 pub(crate) use current::is_worker;
 pub(crate) use idle::Idle;
 pub use mode::{ParseSchedulerError, Scheduler};
 pub use place::block_in_place;
+pub(crate) use remote::ThreadTimes;
 pub(crate) use root::block_on;
-pub(crate) use spare::ThreadTimes;
 pub(crate) use worker::{Worker, wake_all};
 
 /// What the workers, the handles and the tasks of one runtime share.
@@ -94,24 +95,6 @@ pub(crate) struct Shared {
     spares: Spares,
 }
 
-/// The part of a worker that other threads reach.
-pub(crate) struct Remote {
-    pub(crate) parker: Arc<Parker>,
-    pub(crate) timers: timer::Driver,
-    /// The runnable that was woken last and runs next. See [`Worker::push`].
-    next: Slot,
-    stealer: QueueStealer,
-    pub(crate) watch: Watch,
-    pub(crate) metrics: WorkerMetrics,
-    /// Whether the worker is in `block_in_place`. Written by it, read by the monitor; relaxed.
-    is_in_place: AtomicBool,
-    /// Whether a thread runs the worker; always so for regular ones. Written by whoever starts or
-    /// ends a spare one, read by the monitor; relaxed.
-    is_enlisted: AtomicBool,
-    /// The thread that is the worker now.
-    thread: Mutex<Option<Arc<WorkerThread>>>,
-}
-
 impl Shared {
     /// The shared part and its workers, which do not run yet.
     pub(crate) fn new(
@@ -123,20 +106,7 @@ impl Shared {
         let regular = config.workers;
         let count = regular + spare::capacity(&config);
         let queues: Vec<_> = (0..count).map(|_| queue::LocalQueue::new()).collect();
-        let remote = |queue: &queue::LocalQueue| {
-            let parker = Arc::new(Parker::new(Some(poller.clone())));
-            CachePadded::new(Remote {
-                timers: timers_of(&clock, &parker),
-                parker,
-                next: Slot::new(),
-                stealer: queue.stealer(),
-                watch: Watch::new(),
-                metrics: WorkerMetrics::default(),
-                is_in_place: AtomicBool::new(false),
-                is_enlisted: AtomicBool::new(true),
-                thread: Mutex::new(None),
-            })
-        };
+        let remote = |queue| CachePadded::new(Remote::new(queue, &clock, &poller));
         let remotes: Box<[_]> = queues.iter().map(remote).collect();
         let entered_timers = {
             let poller = poller.clone();
