@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use runtime::fs;
 use runtime::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use runtime::process::Command;
@@ -390,19 +390,4 @@ async fn nested(mode: Scheduler, tasks: u32) {
         assert_eq!((census.made(), census.dropped()), (u64::from(tasks) + 3, census.made()));
     };
     spawn_blocking(live).await.expect("it ends as it should");
-}
-
-/// Blocks threads until it is opened; for what is under way when a runtime ends.
-#[derive(Debug, Default)]
-pub(crate) struct Latch(Mutex<bool>, Condvar);
-
-impl Latch {
-    pub(crate) fn open(&self) {
-        *self.0.lock() = true;
-        self.1.notify_all();
-    }
-
-    pub(crate) fn wait(&self) {
-        self.1.wait_while(&mut self.0.lock(), |open| !*open);
-    }
 }

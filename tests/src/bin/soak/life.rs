@@ -7,12 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all};
+use parking_lot::{Condvar, Mutex};
 use runtime::net::TcpListener;
 use runtime::task::yield_now;
 use runtime::time::sleep;
 use runtime::{Builder, Handle, Metrics, Runtime, Scheduler};
 
-use crate::actions::{Latch, play};
+use crate::actions::play;
 use crate::census::Census;
 use crate::plan::{Leftovers, Life};
 use crate::stage::Stage;
@@ -146,4 +147,19 @@ fn end(runtime: Runtime, census: &Arc<Census>, leftovers: &Leftovers) {
     }
     let metrics = wait_for(&handle, |metrics| metrics.live_tasks == 0 && metrics.injected == 0);
     assert_eq!(census.dropped(), census.made(), "{metrics:?}");
+}
+
+/// Blocks threads until it is opened; for what is under way when a runtime ends.
+#[derive(Debug, Default)]
+struct Latch(Mutex<bool>, Condvar);
+
+impl Latch {
+    fn open(&self) {
+        *self.0.lock() = true;
+        self.1.notify_all();
+    }
+
+    fn wait(&self) {
+        self.1.wait_while(&mut self.0.lock(), |open| !*open);
+    }
 }
