@@ -10,9 +10,10 @@
 //!
 //! Blocks of up to [`LARGEST`] bytes are kept, if they have the common alignment, each for tasks of
 //! exactly its size, so that it goes back to the allocator as it came from there. The depot keeps at
-//! most [`DEPOT`] bytes, first come, first served, and a thread [`CACHED`]. When the last runtime
-//! of the process is gone, with its tasks and handles, the depot is emptied and nothing is kept any
-//! more; a thread of the program that has freed tasks has its blocks until it ends, or spawns again.
+//! most [`DEPOT`] bytes, first come, first served, and a thread [`CACHED`], and above that what is
+//! left of a magazine that it took from the depot. When the last runtime of the process is gone,
+//! with its tasks and handles, the depot is emptied and nothing is kept any more; a thread of the
+//! program that has freed tasks has its blocks until it ends, or spawns again.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
