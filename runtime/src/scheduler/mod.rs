@@ -105,7 +105,7 @@ impl Shared {
     ) -> (Arc<Shared>, Vec<Worker>) {
         let regular = config.workers;
         let count = regular + spare::capacity(&config);
-        let queues: Vec<_> = (0..count).map(|_| queue::LocalQueue::new()).collect();
+        let queues: Vec<_> = (0..count).map(|_| queue::LocalQueue::new(count > 1)).collect();
         let remote = |queue| CachePadded::new(Remote::new(queue, &clock, &poller));
         let remotes: Box<[_]> = queues.iter().map(remote).collect();
         let entered_timers = {

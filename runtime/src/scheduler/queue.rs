@@ -1,64 +1,135 @@
 //! The queues of runnables: one per worker, from which the others steal, and the injector.
 //!
-//! They are `crossbeam-deque`'s. The model checkers cannot look into those, so the models use a
-//! locked queue of the same shape: what they check is the protocol around the queues.
+//! They are `crossbeam-deque`'s, but for a worker without peers, whose queue nobody else takes from.
+//! The model checkers cannot look into those, so the models use a locked queue of the same shape:
+//! what they check is the protocol around the queues.
 
 #[cfg(not(any(windlass_loom, windlass_shuttle)))]
 mod imp {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use crossbeam_deque::{Steal, Stealer, Worker};
 
     use crate::task::Runnable;
 
     /// The runnables of one worker, first in, first out, without limit.
-    pub(crate) struct LocalQueue(Worker<Runnable>);
+    pub(crate) enum LocalQueue {
+        Shared(Worker<Runnable>),
+        Alone(Alone),
+    }
+
+    /// A queue without thieves, and so without atomic read-modify-writes.
+    pub(crate) struct Alone {
+        runnables: RefCell<VecDeque<Runnable>>,
+        /// For others to read. Written by the owner alone; relaxed, a hint.
+        len: Arc<AtomicUsize>,
+    }
 
     /// The end of a [`LocalQueue`] that the other workers take from.
-    pub(crate) struct QueueStealer(Stealer<Runnable>);
+    pub(crate) enum QueueStealer {
+        Shared(Stealer<Runnable>),
+        /// Nothing to take, only to see how many there are.
+        Alone(Arc<AtomicUsize>),
+    }
 
     /// The runnables that come from outside of the workers.
     pub(crate) struct Injector(crossbeam_deque::Injector<Runnable>);
 
+    /// How many at most a worker without peers takes from the injector at once: as many as
+    /// `crossbeam-deque` moves.
+    const BATCH: usize = 32;
+
     impl LocalQueue {
-        pub(crate) fn new() -> LocalQueue {
-            LocalQueue(Worker::new_fifo())
+        pub(crate) fn new(has_peers: bool) -> LocalQueue {
+            match has_peers {
+                true => LocalQueue::Shared(Worker::new_fifo()),
+                false => LocalQueue::Alone(Alone {
+                    runnables: RefCell::default(),
+                    len: Arc::default(),
+                }),
+            }
         }
 
         pub(crate) fn stealer(&self) -> QueueStealer {
-            QueueStealer(self.0.stealer())
+            match self {
+                LocalQueue::Shared(queue) => QueueStealer::Shared(queue.stealer()),
+                LocalQueue::Alone(queue) => QueueStealer::Alone(queue.len.clone()),
+            }
         }
 
         #[inline]
         pub(crate) fn push(&self, runnable: Runnable) {
-            self.0.push(runnable);
+            match self {
+                LocalQueue::Shared(queue) => queue.push(runnable),
+                LocalQueue::Alone(queue) => queue.push(runnable),
+            }
         }
 
         #[inline]
         pub(crate) fn pop(&self) -> Option<Runnable> {
-            self.0.pop()
+            match self {
+                LocalQueue::Shared(queue) => queue.pop(),
+                LocalQueue::Alone(queue) => queue.pop(),
+            }
         }
 
+        #[inline]
         pub(crate) fn is_empty(&self) -> bool {
-            self.0.is_empty()
+            match self {
+                LocalQueue::Shared(queue) => queue.is_empty(),
+                LocalQueue::Alone(queue) => queue.runnables.borrow().is_empty(),
+            }
+        }
+    }
+
+    impl Alone {
+        #[inline]
+        fn push(&self, runnable: Runnable) {
+            let mut runnables = self.runnables.borrow_mut();
+            runnables.push_back(runnable);
+            self.len.store(runnables.len(), Ordering::Relaxed);
+        }
+
+        #[inline]
+        fn pop(&self) -> Option<Runnable> {
+            let mut runnables = self.runnables.borrow_mut();
+            let runnable = runnables.pop_front()?;
+            self.len.store(runnables.len(), Ordering::Relaxed);
+            Some(runnable)
         }
     }
 
     impl QueueStealer {
         /// Moves up to half of the queue to `to` and gives back one.
         pub(crate) fn steal_into(&self, to: &LocalQueue) -> Option<Runnable> {
-            settle(|| self.0.steal_batch_and_pop(&to.0))
+            match (self, to) {
+                (QueueStealer::Shared(from), LocalQueue::Shared(to)) => {
+                    settle(|| from.steal_batch_and_pop(to))
+                }
+                _ => None,
+            }
         }
 
         /// Takes one.
         pub(crate) fn steal(&self) -> Option<Runnable> {
-            settle(|| self.0.steal())
+            match self {
+                QueueStealer::Shared(queue) => settle(|| queue.steal()),
+                QueueStealer::Alone(_) => None,
+            }
         }
 
         pub(crate) fn is_empty(&self) -> bool {
-            self.0.is_empty()
+            self.len() == 0
         }
 
         pub(crate) fn len(&self) -> usize {
-            self.0.len()
+            match self {
+                QueueStealer::Shared(queue) => queue.len(),
+                QueueStealer::Alone(len) => len.load(Ordering::Relaxed),
+            }
         }
     }
 
@@ -77,7 +148,17 @@ mod imp {
 
         /// Moves a batch to `to` and gives back one.
         pub(crate) fn pop_into(&self, to: &LocalQueue) -> Option<Runnable> {
-            settle(|| self.0.steal_batch_and_pop(&to.0))
+            match to {
+                LocalQueue::Shared(to) => settle(|| self.0.steal_batch_and_pop(to)),
+                LocalQueue::Alone(to) => {
+                    let first = self.pop()?;
+                    for _ in 1..BATCH {
+                        let Some(runnable) = self.pop() else { break };
+                        to.push(runnable);
+                    }
+                    Some(first)
+                }
+            }
         }
 
         pub(crate) fn is_empty(&self) -> bool {
@@ -114,7 +195,7 @@ mod imp {
     pub(crate) struct Injector(Mutex<VecDeque<Runnable>>);
 
     impl LocalQueue {
-        pub(crate) fn new() -> LocalQueue {
+        pub(crate) fn new(_has_peers: bool) -> LocalQueue {
             LocalQueue(Arc::new(Mutex::new(VecDeque::new())))
         }
 
