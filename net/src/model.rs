@@ -176,6 +176,51 @@ fn a_wait_that_is_over_needs_no_removal() {
     });
 }
 
+/// A future may find its bit set before the driver takes the waiters, fail, and wait again: the next
+/// event finds it, and one that is dropped instead leaves nothing and harms nobody.
+fn waiting_again_before_the_waiters_are_taken(is_dropped: bool) {
+    loom::model(move || {
+        let readiness = Arc::new(Readiness::new());
+        let (first, second, stayer) = (Count::new(), Count::new(), Count::new());
+        let (mut id, mut stayer_id) = (None, None);
+        assert!(!poll(&readiness, &mut id, &first));
+        assert!(!poll(&readiness, &mut stayer_id, &stayer));
+        let driver = {
+            let readiness = Arc::clone(&readiness);
+            thread::spawn(move || set(&readiness, Ready::READABLE))
+        };
+        let mut is_over = poll(&readiness, &mut id, &second);
+        if is_over {
+            readiness.clear(readiness.state(), READ.mask());
+            is_over = poll(&readiness, &mut id, &second);
+        }
+        if is_dropped {
+            if let Some(id) = id {
+                readiness.remove(id);
+            }
+        }
+        driver.join().expect("the driver's thread ends");
+        assert_eq!(stayer.get(), 1);
+        if !is_dropped {
+            set(&readiness, Ready::READABLE);
+            assert!(is_over || second.get() > 0, "the next event is lost");
+        }
+        for count in [first, second, stayer] {
+            assert_eq!(Arc::strong_count(&count), 1, "its waker is still kept");
+        }
+    });
+}
+
+#[test]
+fn a_wait_begun_again_in_between_is_ended_by_the_next_event() {
+    waiting_again_before_the_waiters_are_taken(false);
+}
+
+#[test]
+fn a_wait_begun_again_in_between_can_be_dropped() {
+    waiting_again_before_the_waiters_are_taken(true);
+}
+
 /// The poller's eventfd: what is written to it ends the sleep, now or later.
 #[derive(Default)]
 struct Eventfd(Mutex<bool>, Condvar);

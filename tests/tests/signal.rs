@@ -1,6 +1,7 @@
 //! Signals: every listener gets every delivery, and what cannot be listened for is an error.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use runtime::net::{TcpListener, TcpStream, UnixStream};
 use runtime::signal::{Signal, SignalKind, ctrl_c, signal};
 use rustix::process::{Signal as Number, getpid, kill_process};
 use windlass_tests::{both_modes, open_files, single_threaded, watch, work_stealing};
@@ -189,5 +191,36 @@ fn a_listener_outlives_its_runtime() {
         drop(runtime);
         send(Number::ALARM);
         assert_eq!(single_threaded().block_on(signals.recv()), None);
+    });
+}
+
+/// As in a program that has not ignored the signal, unlike those of Rust.
+#[test]
+fn a_write_to_a_closed_connection_is_an_error_and_sends_no_signal() {
+    let _watchdog = watch();
+    let _alone = alone();
+    both_modes(|runtime| {
+        runtime.block_on(async {
+            let mut pipes = signal(SignalKind::pipe()).expect("it exists");
+            let mut last = signal(SignalKind::user_defined1()).expect("it exists");
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback works");
+            let addr = listener.local_addr().expect("it is bound");
+            let mut tcp = TcpStream::connect(addr).await.expect("it listens");
+            tcp.shutdown(Shutdown::Write).expect("it is connected");
+            let (mut unix, other) = UnixStream::pair().expect("there are files");
+            drop(other);
+            let bufs = [IoSlice::new(b"hello"), IoSlice::new(b"world")];
+            for result in [
+                tcp.write(b"hello").await,
+                tcp.write_vectored(&bufs).await,
+                unix.write(b"hello").await,
+                unix.write_vectored(&bufs).await,
+            ] {
+                assert_eq!(result.expect_err("it is closed").kind(), ErrorKind::BrokenPipe);
+            }
+            send_and_wait(Number::USR1, &mut last).await;
+            assert!(poll_now(&mut pipes).is_pending(), "a broken pipe is a signal, too");
+            send_and_wait(Number::PIPE, &mut pipes).await;
+        });
     });
 }

@@ -6,7 +6,7 @@
 use super::readiness::WaiterId;
 use super::registered::{Registered, Waiter};
 use crate::interest::Interest;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -69,22 +69,24 @@ where
     }
 }
 
-impl<'a, S: AsFd> Write for Socket<'a, S>
-where
-    &'a S: Write,
-{
+impl<S: AsFd> Write for Socket<'_, S> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(self.0, buf, NO_SIGNAL)?)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(bufs)
+        let bufs = &bufs[..bufs.len().min(MOST_BUFFERS)];
+        let mut nothing = SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(self.0, bufs, &mut nothing, NO_SIGNAL)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
+
+/// How many buffers one system call takes.
+const MOST_BUFFERS: usize = 1024;
 
 /// A broken pipe is an error, also in a program that has not ignored the signal. On Apple's systems
 /// that is an option of the socket.
@@ -299,8 +301,7 @@ fn ended(filled: usize, wanted: usize) -> io::Error {
 /// The number of bytes that several buffers ask for; `usize::MAX`, from which nothing is concluded,
 /// if there are more of them than one system call takes.
 fn total(lengths: impl ExactSizeIterator<Item = usize>) -> usize {
-    const MOST: usize = 1024;
-    if lengths.len() > MOST { usize::MAX } else { lengths.fold(0, usize::saturating_add) }
+    if lengths.len() > MOST_BUFFERS { usize::MAX } else { lengths.fold(0, usize::saturating_add) }
 }
 
 /// Whether a transfer of `moved` bytes shows that a byte stream is drained, or full.

@@ -256,7 +256,7 @@ impl Queue {
 #[cfg(all(test, not(windlass_loom)))]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
@@ -287,12 +287,15 @@ mod tests {
     struct Oracle {
         ready: u8,
         events: usize,
-        readers: BTreeSet<usize>,
-        writers: BTreeSet<usize>,
-        wakes: [usize; WAITERS],
+        /// Who waits, and with which of its wakers.
+        readers: BTreeMap<usize, usize>,
+        writers: BTreeMap<usize, usize>,
+        wakes: [[usize; WAKERS]; WAITERS],
     }
 
     const WAITERS: usize = 6;
+    /// Of each waiter.
+    const WAKERS: usize = 2;
 
     impl Oracle {
         fn set(&mut self, ready: Ready) {
@@ -302,21 +305,21 @@ mod tests {
                 [(Interest::READABLE, &mut self.readers), (Interest::WRITABLE, &mut self.writers)];
             for (interest, waiters) in directions {
                 if ready.bits() & interest.mask().bits() != 0 {
-                    for waiter in std::mem::take(waiters) {
-                        self.wakes[waiter] += 1;
+                    for (waiter, waker) in mem::take(waiters) {
+                        self.wakes[waiter][waker] += 1;
                     }
                 }
             }
         }
 
         /// Whether the wait is over.
-        fn poll(&mut self, waiter: usize, interest: Interest) -> bool {
+        fn poll(&mut self, waiter: usize, waker: usize, interest: Interest) -> bool {
             let is_over = self.ready & interest.mask().bits() != 0;
             if !is_over && interest.is_readable() {
-                self.readers.insert(waiter);
+                self.readers.insert(waiter, waker);
             }
             if !is_over && interest.is_writable() {
-                self.writers.insert(waiter);
+                self.writers.insert(waiter, waker);
             }
             is_over
         }
@@ -335,7 +338,7 @@ mod tests {
             };
             let readiness = Readiness::new();
             let mut oracle = Oracle::default();
-            let counts: Vec<Arc<Count>> = (0..WAITERS).map(|_| Arc::default()).collect();
+            let counts: [[Arc<Count>; WAKERS]; WAITERS] = Default::default();
             let mut ids = [None; WAITERS];
             let mut snapshots = vec![(readiness.state(), 0)];
             for step in 0..2000 {
@@ -344,13 +347,15 @@ mod tests {
                 let interest = INTERESTS[waiter % 3];
                 match random(8) {
                     0..=3 => {
-                        let waker = Waker::from(Arc::clone(&counts[waiter]));
+                        let number = random(WAKERS);
+                        let waker = Waker::from(Arc::clone(&counts[waiter][number]));
                         let polled = readiness.poll(
                             &mut Context::from_waker(&waker),
                             &mut ids[waiter],
                             interest,
                         );
-                        assert_eq!(polled.is_ready(), oracle.poll(waiter, interest), "{context}");
+                        let is_over = oracle.poll(waiter, number, interest);
+                        assert_eq!(polled.is_ready(), is_over, "{context}");
                     }
                     4 => {
                         let ready = Ready::from_bits(1 << random(6));
@@ -376,10 +381,12 @@ mod tests {
                     }
                 }
                 assert_eq!(readiness.state().ready().bits(), oracle.ready, "{context}");
-                for (waiter, count) in counts.iter().enumerate() {
-                    assert_eq!(count.0.load(Ordering::Relaxed), oracle.wakes[waiter], "{context}");
-                    let kept = usize::from(oracle.readers.contains(&waiter))
-                        + usize::from(oracle.writers.contains(&waiter));
+                for (waiter, waker) in (0..WAITERS).flat_map(|w| (0..WAKERS).map(move |n| (w, n))) {
+                    let count = &counts[waiter][waker];
+                    let wakes = oracle.wakes[waiter][waker];
+                    assert_eq!(count.0.load(Ordering::Relaxed), wakes, "{context}: {waiter}");
+                    let kept = usize::from(oracle.readers.get(&waiter) == Some(&waker))
+                        + usize::from(oracle.writers.get(&waiter) == Some(&waker));
                     assert_eq!(Arc::strong_count(count), 1 + kept, "{context}: waker of {waiter}");
                 }
             }
