@@ -15,6 +15,14 @@ pub(super) struct Lent {
     waiting: Vec<Arc<Parker>>,
 }
 
+impl Lent {
+    fn unpark_waiting(&self) {
+        for parker in &self.waiting {
+            parker.unpark();
+        }
+    }
+}
+
 impl Shared {
     /// Takes the worker of a single-threaded runtime, if it is free. If it is not, `parker` is
     /// unparked when it becomes so, until [`Shared::stop_waiting`].
@@ -41,27 +49,21 @@ impl Shared {
     /// Leaves the worker to whoever claims it next. After the end of the runtime its tasks are
     /// dropped here instead; this thread has entered the runtime.
     pub(crate) fn take_back(&self, worker: Worker) {
-        let is_shut_down = self.is_shut_down();
-        if is_shut_down {
-            worker.shut_down();
-        }
         let mut lent = self.lent.lock();
-        debug_assert!(lent.worker.is_none(), "there is one worker");
-        let dropped = match is_shut_down {
-            true => Some(worker),
-            false => {
-                lent.worker = Some(worker);
-                None
-            }
-        };
-        lent.is_gone = is_shut_down;
-        for parker in &lent.waiting {
-            parker.unpark();
+        // Under the lock: who ends the runtime sets the flag before it claims the worker, so one of
+        // us sees the other.
+        if !self.is_shut_down() {
+            debug_assert!(lent.worker.is_none(), "there is one worker");
+            lent.worker = Some(worker);
+            return lent.unpark_waiting();
         }
         drop(lent);
-        if dropped.is_some() {
-            self.finish_shutdown();
-        }
+        worker.shut_down();
+        let mut lent = self.lent.lock();
+        lent.is_gone = true;
+        lent.unpark_waiting();
+        drop(lent);
+        self.finish_shutdown();
     }
 
     /// Whether the worker of a single-threaded runtime has ended with it.

@@ -1,5 +1,7 @@
 //! The worker of a single-threaded runtime, which threads in `block_on` lend each other.
 
+use std::time::Duration;
+
 use shuttle::thread;
 
 use super::{Drops, assert_nothing_is_left, end, explore, single_threaded};
@@ -31,4 +33,34 @@ fn threads_take_turns(threads: usize) {
 #[test]
 fn whoever_waits_gets_the_worker_when_it_is_free() {
     explore(&[1, 2], threads_take_turns);
+}
+
+/// Threads give the worker back while the runtime ends without waiting for that.
+fn an_end_that_does_not_wait(threads: usize) {
+    let runtime = single_threaded();
+    let handle = runtime.handle().clone();
+    let drops = Drops::new();
+    let wait = |_| {
+        let (handle, token) = (handle.clone(), drops.token());
+        thread::spawn(move || {
+            let join = handle.spawn(async move { drop(token) });
+            if let Err(error) = handle.block_on(join) {
+                assert!(error.is_shutdown(), "{error}");
+            }
+        })
+    };
+    let threads: Vec<_> = (0..threads).map(wait).collect();
+    runtime.shutdown(Duration::ZERO);
+    for thread in threads {
+        thread.join().expect("it does not panic");
+    }
+    // The monitor's, which the end has not waited for either.
+    handle.shared().threads.join(None);
+    drops.assert_all();
+    assert_nothing_is_left(&handle);
+}
+
+#[test]
+fn a_worker_that_comes_back_after_the_end_is_dropped() {
+    explore(&[1, 2], an_end_that_does_not_wait);
 }
