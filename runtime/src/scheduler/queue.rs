@@ -38,6 +38,10 @@ mod imp {
     /// The runnables that come from outside of the workers.
     pub(crate) struct Injector(crossbeam_deque::Injector<Runnable>);
 
+    /// A queue without thieves that was four times as long, and shrinks to this, gives memory back:
+    /// a burst of a million runnables takes 8 MiB.
+    const KEPT: usize = 1024;
+
     /// How many at most a worker without peers takes from the injector at once: as many as
     /// `crossbeam-deque` moves.
     const BATCH: usize = 32;
@@ -46,10 +50,9 @@ mod imp {
         pub(crate) fn new(has_peers: bool) -> LocalQueue {
             match has_peers {
                 true => LocalQueue::Shared(Worker::new_fifo()),
-                false => LocalQueue::Alone(Alone {
-                    runnables: RefCell::default(),
-                    len: Arc::default(),
-                }),
+                false => {
+                    LocalQueue::Alone(Alone { runnables: RefCell::default(), len: Arc::default() })
+                }
             }
         }
 
@@ -97,7 +100,11 @@ mod imp {
         fn pop(&self) -> Option<Runnable> {
             let mut runnables = self.runnables.borrow_mut();
             let runnable = runnables.pop_front()?;
-            self.len.store(runnables.len(), Ordering::Relaxed);
+            let len = runnables.len();
+            self.len.store(len, Ordering::Relaxed);
+            if len == KEPT && runnables.capacity() >= 4 * KEPT {
+                runnables.shrink_to(2 * KEPT);
+            }
             Some(runnable)
         }
     }
