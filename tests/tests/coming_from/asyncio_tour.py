@@ -76,7 +76,14 @@ async def start_server():
         await server.serve_forever()
 
 
+async def heartbeat():
+    # Python handles a signal between two events. One that comes just before the loop waits is handled at the next.
+    while True:
+        await asyncio.sleep(STEP)
+
+
 async def main():
+    beat = asyncio.create_task(heartbeat())  # kept: the loop forgets tasks that nobody has
     await create_task()
     await sleep_with_result()
     await gather()
