@@ -30,4 +30,4 @@ pub use process::{Server, aborting, example, find_tool, say, strace};
 pub use resources::{memory_kib, open_files, open_files_of, raise_file_limit, threads_named};
 pub use scene::{Scene, current_scene, scene, scene_under};
 pub use stuck::{StuckTask, named, thread_name, wait_at, wait_until};
-pub use watchdog::{Watchdog, watch};
+pub use watchdog::{Watchdog, watch, watch_for};

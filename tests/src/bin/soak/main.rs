@@ -27,10 +27,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs, panic, process, thread};
 
 use runtime::Scheduler;
-use windlass_tests::{open_files, raise_file_limit, threads_named, watch};
+use windlass_tests::{open_files, raise_file_limit, threads_named, watch_for};
 
 use crate::memory::Memory;
 use crate::plan::Round;
+
+/// How long a round may take, which is over in less than a second: less than the test that waits for
+/// this program, which then has what was printed.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// What the names of all threads of all runtimes here begin with.
 const THREADS: &str = "bath";
@@ -144,7 +148,7 @@ fn soak(options: &Options) {
 
 /// Plays one round, and waits until all of its threads have ended.
 fn play(options: &Options, number: u32, round: &Round, folder: &std::path::Path) {
-    let _watchdog = watch();
+    let _watchdog = watch_for(ROUND);
     let (lives, actions) = (round.lives.len(), round.actions());
     let fingerprint = round.fingerprint();
     println!("round {number}: {lives} runtimes, {actions} actions, plan {fingerprint:016x}");
