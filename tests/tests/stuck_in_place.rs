@@ -11,7 +11,7 @@ use futures_util::poll;
 use runtime::net::{TcpListener, TcpStream};
 use runtime::task::{self, block_in_place, consume_budget, yield_now};
 use runtime::time::sleep;
-use runtime::{Builder, Handle, Runtime, Scheduler};
+use runtime::{Builder, Handle, Metrics, Runtime, Scheduler};
 use windlass_tests::{
     StuckTask, message_of, named, panic_message, single_threaded, thread_name, threads_named,
     wait_at, wait_until, watch, work_stealing,
@@ -359,4 +359,29 @@ fn on_a_thread_that_is_no_worker_it_is_just_a_call() {
     assert_eq!(nested, 6);
     wait_until(runtime.handle(), |metrics| metrics.workers.len() == 1);
     assert_eq!(runtime.metrics().spare_starts, 0);
+}
+
+/// It may be told to leave while it is needed for somebody in place, and is told once.
+#[test]
+fn a_spare_worker_leaves_when_the_last_one_in_place_is_back() {
+    let _watchdog = watch();
+    let builder = named("leaves", Scheduler::WorkStealing).spare_workers(1);
+    let runtime = start(builder.blocked_after(Duration::MAX));
+    let stuck = StuckTask::spawn(runtime.handle());
+    let (release, gate) = mpsc::channel();
+    let blocking = runtime.spawn(async move { block_in_place(|| wait_at(&gate)) });
+    // Nobody else could do what there is to do.
+    runtime.block_on(use_everything());
+    let parks_of_spares =
+        |metrics: &Metrics| -> u64 { metrics.workers[2..].iter().map(|worker| worker.parks).sum() };
+    runtime.block_on(stuck.release()).expect("no panic");
+    wait_until(runtime.handle(), |metrics| metrics.parked_workers == 2);
+    // With nothing to do it wakes up only when it is told, and finds that it is still needed.
+    let before = parks_of_spares(&runtime.metrics());
+    wait_until(runtime.handle(), |metrics| parks_of_spares(metrics) > before);
+    drop(release);
+    runtime.block_on(blocking).expect("no panic");
+    while threads_named("leaves-worker") > 2 {
+        thread::yield_now();
+    }
 }

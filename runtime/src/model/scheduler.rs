@@ -198,6 +198,32 @@ fn a_spare_worker_retiring_against_new_work() {
     });
 }
 
+/// The last worker in place comes back as the spare one is told to leave: one of the two wakes it.
+#[test]
+fn a_spare_worker_that_was_needed_against_the_last_one_in_place() {
+    loom::model(|| {
+        let (shared, worker) = runtime_without_threads(Scheduler::WorkStealing, Duration::ZERO);
+        drop(worker);
+        let spare = shared.take_spare();
+        let index = spare.index();
+        shared.set_in_place(0, true);
+        let waits = shared.clone();
+        let waits = thread::spawn(move || {
+            while !waits.may_retire() {
+                waits.remote(index).parker.park(&|_| None, &mut Vec::new());
+            }
+        });
+        let monitor = shared.clone();
+        let monitor = thread::spawn(move || monitor.retire_spares());
+        shared.set_in_place(0, false);
+        monitor.join().expect("the monitor does not panic");
+        waits.join().expect("the spare worker does not panic");
+        shared.take_spare_back(spare);
+        shared.finish_shutdown();
+        assert_nothing_is_left(&shared);
+    });
+}
+
 #[test]
 fn two_workers_and_one_poller_against_unparks() {
     loom::model(|| {

@@ -30,10 +30,13 @@ pub(super) struct Spares {
     /// `SeqCst`: a worker that goes to sleep looks at the spare ones' queues if it sees this, and
     /// if it does not, the spare one's pushes see that it sleeps.
     enlisted: AtomicUsize,
-    /// How many workers are in `block_in_place`. Relaxed, a limit only.
+    /// How many workers are in `block_in_place`: a limit, and while there is one, spare workers
+    /// stay. Relaxed; `may_retire` orders what must be.
     in_place: AtomicUsize,
-    /// Whether the spare workers are to leave when they have nothing to do. Relaxed, a hint that
-    /// comes with an unpark.
+    /// Whether the spare workers are to leave when they are not needed. It comes with an unpark, of
+    /// whoever sets it or of the last worker that comes back from its place. Both do so by
+    /// read-modify-write, acquire and release: the worker sees it, or it is set after the worker
+    /// has counted itself out, and a spare one that sees it (acquire) sees that too.
     may_retire: AtomicBool,
 }
 
@@ -114,6 +117,7 @@ impl Shared {
     #[cfg(all(test, windlass_loom))]
     pub(crate) fn take_spare(&self) -> Worker {
         let worker = self.spares.idle.lock().pop().expect("a model takes as many as there are");
+        worker.remote().is_enlisted.store(true, Ordering::Relaxed);
         self.spares.enlisted.fetch_add(1, Ordering::SeqCst);
         self.idle.enlist();
         worker
@@ -184,7 +188,11 @@ impl Shared {
         if self.spares.enlisted.load(Ordering::SeqCst) == 0 {
             return;
         }
-        self.spares.may_retire.store(true, Ordering::Relaxed);
+        self.spares.may_retire.swap(true, Ordering::AcqRel);
+        self.unpark_spares();
+    }
+
+    fn unpark_spares(&self) {
         for remote in &self.remotes[self.config.workers..] {
             if remote.is_enlisted() {
                 remote.parker.unpark();
@@ -193,19 +201,21 @@ impl Shared {
     }
 
     /// Whether the spare worker that asks may leave now.
-    pub(super) fn may_retire(&self) -> bool {
-        self.spares.may_retire.load(Ordering::Relaxed)
+    pub(crate) fn may_retire(&self) -> bool {
+        self.spares.may_retire.load(Ordering::Acquire)
             && self.spares.in_place.load(Ordering::Relaxed) == 0
             && !with_local_tasks(|tasks| tasks.is_some_and(LocalTasks::has_live_tasks))
     }
 
     /// Counts a worker into `block_in_place`, or out of it.
-    pub(super) fn set_in_place(&self, index: usize, is_in_place: bool) {
+    pub(crate) fn set_in_place(&self, index: usize, is_in_place: bool) {
         self.remotes[index].is_in_place.store(is_in_place, Ordering::Relaxed);
         if is_in_place {
             self.spares.in_place.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.spares.in_place.fetch_sub(1, Ordering::Relaxed);
+        } else if self.spares.in_place.fetch_sub(1, Ordering::Relaxed) == 1
+            && self.spares.may_retire.fetch_or(false, Ordering::AcqRel)
+        {
+            self.unpark_spares();
         }
     }
 }

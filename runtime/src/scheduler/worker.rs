@@ -154,7 +154,7 @@ impl Worker {
         self.index >= self.shared.workers()
     }
 
-    pub(super) fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         self.index
     }
 
