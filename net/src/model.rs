@@ -3,8 +3,9 @@
 //! `RUSTFLAGS="--cfg windlass_loom" cargo test -p windlass-net --release --lib model`, with
 //! `LOOM_MAX_PREEMPTIONS` at 2 or 3.
 
-use crate::driver::readiness::{Readiness, WaiterId};
+use crate::driver::readiness::Readiness;
 use crate::driver::unpark::Unpark;
+use crate::driver::waiters::WaiterId;
 use crate::interest::{Interest, Ready};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};

@@ -1,8 +1,9 @@
 //! The attempts at an operation: the only loop around what may block.
 
-use super::readiness::{Snapshot, WaiterId};
+use super::readiness::Snapshot;
 use super::registered::{Registered, Registration};
 use super::shut_down_error;
+use super::waiters::WaiterId;
 use crate::interest::{Interest, Ready};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;

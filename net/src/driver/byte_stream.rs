@@ -3,8 +3,8 @@
 //! The futures are made by hand and not `async`: an `async fn` around another keeps every argument
 //! twice, and idle connections are made of these.
 
-use super::readiness::WaiterId;
 use super::registered::{Registered, Waiter};
+use super::waiters::WaiterId;
 use crate::interest::Interest;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use std::fs::File;
@@ -53,19 +53,16 @@ impl ByteSource for UnixStream {
 }
 
 /// A connected socket, read and written without the C library: as soon as a process has two threads,
-/// that makes a place to be cancelled at of every call, for 80 instructions.
+/// that makes a place to be cancelled at of every call, for 30 instructions.
 struct Socket<'a, S>(&'a S);
 
-impl<'a, S: AsFd> Read for Socket<'a, S>
-where
-    &'a S: Read,
-{
+impl<S: AsFd> Read for Socket<'_, S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         Ok(rustix::net::recv(self.0, buf, RecvFlags::empty())?.0)
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read_vectored(bufs)
+        Ok(rustix::io::readv(self.0, bufs)?)
     }
 }
 
@@ -85,7 +82,7 @@ impl<S: AsFd> Write for Socket<'_, S> {
     }
 }
 
-/// How many buffers one system call takes.
+/// How many buffers one system call takes. `rustix` sees to that in `readv`, but not in `sendmsg`.
 const MOST_BUFFERS: usize = 1024;
 
 /// A broken pipe is an error, also in a program that has not ignored the signal. On Apple's systems

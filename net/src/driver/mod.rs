@@ -22,6 +22,7 @@ pub(crate) mod readiness;
 pub(crate) mod registered;
 mod table;
 pub(crate) mod unpark;
+pub(crate) mod waiters;
 
 use crate::handle::Handle;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};

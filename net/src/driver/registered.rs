@@ -1,7 +1,8 @@
 //! A source of events together with its registration.
 
-use super::readiness::{Readiness, WaiterId};
+use super::readiness::Readiness;
 use super::table::Token;
+use super::waiters::WaiterId;
 use crate::handle::Handle;
 use crate::interest::{Interest, Ready};
 use crate::sync::Mutex;
