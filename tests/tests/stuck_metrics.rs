@@ -5,10 +5,13 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use runtime::task::{consume_budget, yield_now};
 use runtime::time::sleep;
 use runtime::{Builder, Metrics, Scheduler};
-use windlass_tests::{StuckTask, both_modes, named, wait_until, watch, work_stealing};
+use windlass_tests::{
+    StuckTask, both_modes, named, single_threaded, wait_until, watch, work_stealing,
+};
 
 /// Waits until all workers are asleep, so that their counters stand still.
 fn at_rest(runtime: &runtime::Runtime, workers: usize) -> Metrics {
@@ -175,4 +178,27 @@ fn reading_the_metrics_waits_for_nobody() {
     assert_eq!((metrics.blocked, metrics.live_tasks), (1, 1));
     drop(leave);
     runtime.block_on(stuck.release()).expect("no panic");
+}
+
+/// Wherever it is queued: outside of the worker, or with it.
+#[test]
+fn what_is_queued_is_counted_until_it_runs() {
+    // More than a worker takes over at once.
+    const TASKS: usize = 1000;
+    let _watchdog = watch();
+    let runtime = single_threaded();
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let spawn = |_| {
+        let (counts, handle) = (counts.clone(), runtime.handle().clone());
+        runtime.spawn(async move {
+            let metrics = handle.metrics();
+            counts.lock().expect("no panic").push(metrics.injected + metrics.workers[0].queued);
+        })
+    };
+    // Nobody runs them before this thread is in `block_on`.
+    let tasks: Vec<_> = (0..TASKS).map(spawn).collect();
+    assert_eq!(runtime.metrics().injected, TASKS);
+    runtime.block_on(join_all(tasks));
+    let expected: Vec<_> = (0..TASKS).rev().collect();
+    assert_eq!(*counts.lock().expect("no panic"), expected);
 }
