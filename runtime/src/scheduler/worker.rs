@@ -135,6 +135,8 @@ impl Worker {
 
     fn end(&self) {
         self.suspect_itself(timer::real_now());
+        // The next worker on this thread may be one of another runtime.
+        self.remote().metrics.publish_forced_yields();
         let is_searching = self.is_searching.replace(false);
         let nobody_searches = if self.is_spare() {
             self.hand_over();
