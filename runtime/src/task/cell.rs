@@ -289,6 +289,14 @@ where
         })
     }
 
+    /// Nobody may be at any part any more: the end is a write to all of them. That is what a model
+    /// would not see otherwise, if a reference were dropped without order; else this does nothing.
+    fn is_ending(&self) {
+        self.header.links.with_mut(|_| ());
+        self.stage.with_mut(|_| ());
+        self.join_waker.with_mut(|_| ());
+    }
+
     unsafe fn schedule(header: NonNull<Header>) {
         // SAFETY: the vtable belongs to this type; the counted reference is the new `Runnable`'s.
         let place = unsafe { Self::of(header) }.scheduler.place();
@@ -339,6 +347,8 @@ where
 
     unsafe fn free(header: NonNull<Header>) {
         let cell = header.cast::<Cell<F, S>>();
+        // SAFETY: the vtable belongs to this type, and the cell is still there.
+        unsafe { Self::of(header) }.is_ending();
         contain(|| {
             // SAFETY: no reference is left; nobody looks at the cell again, also if a `Drop` panics.
             unsafe { ptr::drop_in_place(cell.as_ptr()) }
