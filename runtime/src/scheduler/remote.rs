@@ -25,14 +25,9 @@ pub(crate) struct Remote {
     /// Whether a thread runs the worker; always so for regular ones. Written by whoever starts or
     /// ends a spare one, read by the monitor; relaxed.
     pub(super) is_enlisted: AtomicBool,
-    /// The thread that is the worker now.
-    thread: Mutex<Option<Arc<WorkerThread>>>,
-}
-
-/// What the monitor must know of the thread that runs a worker.
-struct WorkerThread {
+    /// The thread that is the worker now, or was last.
     #[cfg(target_os = "linux")]
-    id: crate::stack::Thread,
+    thread: Mutex<Option<crate::stack::Thread>>,
 }
 
 impl Remote {
@@ -52,16 +47,17 @@ impl Remote {
             metrics: WorkerMetrics::default(),
             is_in_place: AtomicBool::new(false),
             is_enlisted: AtomicBool::new(true),
+            #[cfg(target_os = "linux")]
             thread: Mutex::new(None),
         }
     }
 
     /// This thread runs the worker from now on.
     pub(super) fn set_thread(&self) {
-        *self.thread.lock() = Some(Arc::new(WorkerThread {
-            #[cfg(target_os = "linux")]
-            id: crate::stack::Thread::current(),
-        }));
+        #[cfg(target_os = "linux")]
+        {
+            *self.thread.lock() = Some(crate::stack::Thread::current());
+        }
     }
 
     pub(crate) fn is_in_place(&self) -> bool {
@@ -79,10 +75,10 @@ impl Remote {
             // A thread that computes is asked when it next returns from the kernel, which may come
             // too late for one attempt.
             let is_current = || self.watch.read().as_ref() == Some(poll);
-            let thread = self.thread.lock().clone()?;
-            let captured = (0..3)
-                .find_map(|_| is_current().then(|| crate::stack::capture(&thread.id)).flatten());
-            // If the poll is over by now, the stack may be that of another.
+            let thread = (*self.thread.lock())?;
+            let captured =
+                (0..3).find_map(|_| is_current().then(|| crate::stack::capture(&thread)).flatten());
+            // If the poll is over by now, the stack may be that of another, or of another thread.
             captured.filter(|_| is_current()).map(|stack| stack.to_string())
         }
         #[cfg(not(target_os = "linux"))]
@@ -96,15 +92,17 @@ impl Remote {
     pub(crate) fn thread_times(&self) -> Option<ThreadTimes> {
         #[cfg(target_os = "linux")]
         {
-            let tid = self.thread.lock().as_ref()?.id.tid();
+            let tid = (*self.thread.lock())?.tid();
             // See "schedstat" in the kernel's Documentation/scheduler/sched-stats.rst: time on a
             // core, time waiting for one, both in nanoseconds.
-            let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).ok()?;
+            let read = |file| std::fs::read_to_string(format!("/proc/self/task/{tid}/{file}")).ok();
+            // The state first: one that waits for a core now has a wait that is not counted yet,
+            // and must not be taken for one that blocked when it is counted and over.
+            let is_runnable = read("stat")?.rsplit_once(')')?.1.trim_start().starts_with('R');
+            let text = read("schedstat")?;
             let mut fields = text.split_whitespace().map(str::parse);
             let mut next = || Some(Duration::from_nanos(fields.next()?.ok()?));
             let (on_core, queued) = (next()?, next()?);
-            let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
-            let is_runnable = stat.rsplit_once(')')?.1.trim_start().starts_with('R');
             Some(ThreadTimes { on_core, queued, is_runnable })
         }
         #[cfg(not(target_os = "linux"))]
@@ -115,7 +113,7 @@ impl Remote {
     pub(crate) fn page_faults(&self) -> Option<(u64, u64)> {
         #[cfg(target_os = "linux")]
         {
-            let tid = self.thread.lock().as_ref()?.id.tid();
+            let tid = (*self.thread.lock())?.tid();
             let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
             // The name of the thread, in brackets, may contain anything.
             let mut fields = text.rsplit_once(')')?.1.split_whitespace();

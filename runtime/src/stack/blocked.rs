@@ -13,7 +13,7 @@ pub(super) fn sample(thread: &Thread, call: &Call, memory: &Memory) -> Option<Sa
     let mut bytes = vec![0; bytes_to_copy(start, thread.outer())];
     let filled = memory.read(start, &mut bytes);
     bytes.truncate(filled);
-    let Some(Activity::Blocked(now)) = thread.activity_again() else {
+    let Some(Activity::Blocked(now)) = thread.activity() else {
         return None;
     };
     (now == *call).then(|| Sample {

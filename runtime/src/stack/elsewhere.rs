@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// What identifies a thread that may be captured later, made *on* that thread.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Thread {
     tid: i32,
 }

@@ -107,7 +107,8 @@ impl fmt::Debug for Hex {
 ///
 /// `None` if the thread has ended, runs with the signals blocked that could be used (the program
 /// has handlers for some, or blocks them), changes between running and blocked too fast, or if the
-/// platform does not allow it.
+/// platform does not allow it. A thread that has ended may be mistaken for a later one with its number:
+/// make sure afterwards that it was still at what it was to be captured at.
 pub(crate) fn capture(thread: &Thread) -> Option<Stack> {
     let memory = Memory::open()?;
     let mut patience_ms = PATIENCE_MS;

@@ -51,6 +51,20 @@ fn start<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> (Threa
     (receiver.recv().expect("the thread sends first"), handle)
 }
 
+/// Runs `body` again and again on a new thread, until it is told to stop; whether it always said so.
+fn start_loop(body: impl Fn() -> bool + Send + 'static) -> (Thread, Stop, JoinHandle<bool>) {
+    let stop = Stop::default();
+    let is_told = stop.clone();
+    let (thread, handle) = start(move || {
+        let mut always = true;
+        while !is_told.is_set() {
+            always &= body();
+        }
+        always
+    });
+    (thread, stop, handle)
+}
+
 /// Captures until the thread is where the test wants it.
 #[track_caller]
 fn capture_in(thread: &Thread, function: &str) -> String {
@@ -109,19 +123,24 @@ fn computing(stop: &Stop) {
 
 #[test]
 fn a_sleeping_thread_is_named_and_sleeps_on() {
-    let (thread, handle) = start(|| asleep_by_call(Duration::from_millis(300)));
+    let (thread, stop, handle) = start_loop(|| asleep_by_call(Duration::from_millis(300)));
     let text = capture_in(&thread, "stack::tests::asleep_by_call");
     assert!(text.contains("src/stack/tests/mod.rs:"), "no line in {text}");
+    stop.set();
     assert!(handle.join().expect("it only sleeps"), "the sleep was cut short");
 }
 
 #[test]
 fn the_call_that_sleeps_is_named_too() {
-    let (thread, handle) = start(|| asleep_in_std(Duration::from_millis(300)));
+    let (thread, stop, handle) = start_loop(|| {
+        asleep_in_std(Duration::from_millis(300));
+        true
+    });
     let text = capture_in(&thread, "stack::tests::asleep_in_std");
     let calls = text.lines().take_while(|line| !line.contains("asleep_in_std"));
     assert!(calls.clone().any(|line| line.contains("std::thread::")), "no std call in {text}");
     assert!(calls.count() <= 4, "not trimmed: {text}");
+    stop.set();
     handle.join().expect("it only sleeps");
 }
 
@@ -233,11 +252,12 @@ fn block_all_signals() {
 
 #[test]
 fn a_thread_that_blocks_all_signals_is_named_while_it_sleeps() {
-    let (thread, handle) = start(|| {
+    let (thread, stop, handle) = start_loop(|| {
         block_all_signals();
         asleep_by_call(Duration::from_millis(300))
     });
     capture_in(&thread, "stack::tests::asleep_by_call");
+    stop.set();
     assert!(handle.join().expect("it only sleeps"), "the sleep was cut short");
 }
 
