@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -19,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub fn example(name: &str) -> Command {
     let profile = profile_folder();
     let same = if profile.ends_with("release") { "release" } else { "dev" };
-    build(&["-p", "windlass", "--example", name, "--profile", same]);
+    build(&["--example", name, "--profile", same]);
     Command::new(profile.join("examples").join(name))
 }
 
@@ -29,24 +30,34 @@ pub fn example(name: &str) -> Command {
 /// When it does not compile.
 #[must_use]
 pub fn aborting(name: &str) -> Command {
-    build(&["-p", "windlass-tests", "--bin", name, "--profile", "abort"]);
+    build(&["--bin", name, "--profile", "abort"]);
     Command::new(profile_folder().with_file_name("abort").join(name))
 }
 
-/// Has cargo build what these arguments say, once, into the target folder of this test.
+/// What this process has had built, and how long that took. Held while something is built, for cargo
+/// would wait anyway.
+static BUILT: Mutex<(BTreeSet<String>, Duration)> = Mutex::new((BTreeSet::new(), Duration::ZERO));
+
+/// How long this process has waited for cargo so far; once what is being built is there.
+pub(crate) fn time_for_builds() -> Duration {
+    BUILT.lock().unwrap_or_else(PoisonError::into_inner).1
+}
+
+/// Has cargo build what these arguments say, once, into the target folder of this test: with the
+/// features that it has among all packages, as it was built for all tests.
 fn build(what: &[&str]) {
-    /// What this process has had built. Held while something is, for cargo would wait anyway.
-    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let begun = Instant::now();
     let what_text = what.join(" ");
     // A build that failed says so in each test that needs it.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut guard = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let (built, time) = &mut *guard;
     if built.contains(&what_text) {
         return;
     }
     let profile = profile_folder();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet"]).args(what).arg("--manifest-path");
+    build.args(["build", "--quiet", "--workspace"]).args(what).arg("--manifest-path");
     build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml"));
     let mut target = profile.parent().expect("a profile is in a target folder");
     // Where cargo was told for which system it builds, it is told so again by the environment.
@@ -55,6 +66,7 @@ fn build(what: &[&str]) {
     }
     build.arg("--target-dir").arg(target);
     let status = build.status().expect("cargo, which started this test, can be started");
+    *time += begun.elapsed();
     assert!(status.success(), "cargo build {what_text} fails");
     built.insert(what_text);
 }

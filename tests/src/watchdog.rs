@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use crate::process::kill_servers;
+use crate::process::{kill_servers, time_for_builds};
 
 /// Far above what any test takes on a loaded machine: a limit for hangs, not for slowness.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -21,7 +21,8 @@ pub struct Watchdog {
     _alive: Sender<()>,
 }
 
-/// Ends the process, naming the calling test, if the watchdog is not dropped within 180 s.
+/// Ends the process, naming the calling test, if the watchdog is not dropped within 180 s, and the time
+/// in which cargo builds what the tests of this process need.
 ///
 /// Only that helps against a thread that never returns: a test cannot be ended from outside.
 #[track_caller]
@@ -35,8 +36,16 @@ pub fn watch_for(limit: Duration) -> Watchdog {
     let caller = Location::caller();
     let test = thread::current().name().unwrap_or("without a name").to_owned();
     let (alive, ended) = mpsc::channel::<()>();
+    let built_before = time_for_builds();
     thread::spawn(move || {
-        if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+        let mut allowed = limit;
+        let mut left = limit;
+        while ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            left = (limit + time_for_builds() - built_before).saturating_sub(allowed);
+            allowed += left;
+            if !left.is_zero() {
+                continue;
+            }
             // Not `eprintln`: the harness keeps that until the end of the test, which never comes.
             let _ = writeln!(
                 io::stderr(),

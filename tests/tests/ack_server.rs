@@ -187,7 +187,7 @@ fn nc_prints_ack() {
         let port = server.addr().port().to_string();
         let start = || {
             let mut command = Command::new(&nc);
-            command.args(["-q1", "127.0.0.1", &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.args(["-N", "127.0.0.1", &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut client = command.spawn().expect("nc can be started");
             let mut input = client.stdin.take().expect("it is piped");
             input.write_all(b"hello\n").expect("nc reads");

@@ -12,7 +12,7 @@ use futures_util::stream;
 use runtime::io::AsyncBufReadExt;
 use socket2::SockRef;
 use windlass_tests::{
-    Server, example, find_tool, memory_kib, open_files_of, raise_file_limit, say, watch,
+    Server, example, find_tool, memory_kib, open_sockets_of, raise_file_limit, say, watch,
 };
 
 /// Runs a test against a server in each mode, with more flags.
@@ -125,7 +125,7 @@ fn whoever_is_cut_off_is_announced_with_the_reason() {
     let _watchdog = watch();
     with_chat(&[], |server| {
         let mut ann = Person::named(server, "ann");
-        let files = open_files_of(server.id());
+        let sockets = open_sockets_of(server.id());
 
         let bob = Person::named(server, "bob");
         ann.hears(&["* guest-2 has joined lobby", "* guest-2 is now bob"]);
@@ -148,7 +148,7 @@ fn whoever_is_cut_off_is_announced_with_the_reason() {
         sam.hears(&["<sam> bye", ""]);
         ann.hears(&["<sam> bye", "* sam has left"]);
         drop((eve, sam));
-        while open_files_of(server.id()) != files {
+        while open_sockets_of(server.id()) != sockets {
             std::thread::yield_now();
         }
     });
@@ -160,7 +160,7 @@ fn netcat_is_a_client() {
     let Some(nc) = find_tool("nc") else { return };
     with_chat(&[], |server| {
         let mut ann = Person::named(server, "ann");
-        let script = r#"printf '/nick nc\nhello\n/quit\n' | "$0" -q 5 "$1" "$2""#;
+        let script = r#"printf '/nick nc\nhello\n/quit\n' | "$0" -N "$1" "$2""#;
         let output = Command::new("sh")
             .args(["-c", script])
             .arg(&nc)
@@ -183,7 +183,7 @@ fn one_who_does_not_read_is_dropped_and_stops_nobody() {
         let mut ann = Person::named(server, "ann");
         let mut bob = Person::named(server, "bob");
         ann.hears(&["* guest-2 has joined lobby", "* guest-2 is now bob"]);
-        let files = open_files_of(server.id());
+        let sockets = open_sockets_of(server.id());
         let sloth = server.connect();
         SockRef::from(&sloth).set_recv_buffer_size(4096).expect("a socket option");
         for person in [&mut ann, &mut bob] {
@@ -211,7 +211,7 @@ fn one_who_does_not_read_is_dropped_and_stops_nobody() {
         while bob.hear() != "<bob> still here" {}
         while ann.hear() != "<bob> still here" {}
         // Its connection is closed, although it has read nothing.
-        while open_files_of(server.id()) != files {
+        while open_sockets_of(server.id()) != sockets {
             std::thread::yield_now();
         }
         drop(sloth);

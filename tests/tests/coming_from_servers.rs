@@ -58,7 +58,7 @@ fn nc_gets_its_answer_from_each() {
     let Some(nc) = find_tool("nc") else { return };
     for server in [select_ack(), with_workers("boss_worker", "2"), with_workers("reuseport", "2")] {
         let mut command = Command::new(&nc);
-        command.args(["-q1", "127.0.0.1", &server.addr().port().to_string()]);
+        command.args(["-N", "127.0.0.1", &server.addr().port().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut client = command.spawn().expect("nc can be started");
         let mut input = client.stdin.take().expect("it is piped");

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use windlass_tests::{
-    Server, example, memory_kib, open_files_of, raise_file_limit, runs_long, say, watch,
+    Server, example, memory_kib, open_sockets_of, raise_file_limit, runs_long, say, watch,
 };
 
 const MESSAGES: usize = 2;
@@ -45,7 +45,7 @@ fn hold(mode: &str, connections: usize, waves: usize) {
     // Whatever the first connection costs only once is paid.
     let status = client(&server, 1).output().expect("the client can be started").status;
     assert!(status.success());
-    let (files, memory) = (open_files_of(server.id()), memory_kib(server.id(), "VmHWM"));
+    let (sockets, memory) = (open_sockets_of(server.id()), memory_kib(server.id(), "VmHWM"));
 
     come_and_go(&server, connections);
     let most = memory_kib(server.id(), "VmHWM") - memory;
@@ -54,14 +54,18 @@ fn hold(mode: &str, connections: usize, waves: usize) {
     // The server's 1 KiB buffer, the task, the readiness: far below a thread's stack.
     assert!(each < 8 * 1024, "{each} bytes per connection");
     // The client has seen the end of each of its connections.
-    assert_eq!(open_files_of(server.id()), files, "the server has lost track of connections");
+    assert_eq!(open_sockets_of(server.id()), sockets, "the server has lost track of connections");
 
     for _ in 1..waves {
         come_and_go(&server, connections);
         let more = memory_kib(server.id(), "VmHWM") - memory - most;
         say(&format!("{mode}: {connections} connections again, {more} KiB more at the most"));
         assert!(more < most / 4, "{more} KiB more for as many connections again");
-        assert_eq!(open_files_of(server.id()), files, "the server has lost track of connections");
+        assert_eq!(
+            open_sockets_of(server.id()),
+            sockets,
+            "the server has lost track of connections"
+        );
     }
     let (status, rest) = server.interrupt();
     assert!(status.success());

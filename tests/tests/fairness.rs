@@ -8,14 +8,20 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use runtime::Runtime;
 use runtime::net::{self, TcpListener, TcpStream};
 use runtime::task::{consume_budget, unconstrained, yield_now};
 use runtime::time::{sleep, timeout};
-use windlass_tests::{both_modes, single_threaded, watch, work_stealing};
+use runtime::{Builder, Runtime, Scheduler};
+use windlass_tests::{both_modes, single_threaded, watch};
 
 /// Far above what is needed on a loaded machine; what starves takes for ever.
 const SOON: Duration = Duration::from_secs(10);
+
+/// In both modes. Without spare workers, one of which would start where a worker loses its core.
+fn with_one_worker() -> [Runtime; 2] {
+    let builder = Builder::new().scheduler(Scheduler::WorkStealing).workers(1).spare_workers(0);
+    [single_threaded(), builder.build().expect("the system has threads")]
+}
 
 /// Tasks that are always ready, more than there are workers.
 fn keep_busy(runtime: &Runtime) {
@@ -31,7 +37,7 @@ fn keep_busy(runtime: &Runtime) {
 #[test]
 fn two_tasks_that_wake_each_other_do_not_starve_a_third() {
     let _watchdog = watch();
-    for runtime in [single_threaded(), work_stealing(1)] {
+    for runtime in with_one_worker() {
         let rounds = Arc::new(AtomicUsize::new(0));
         let (ping, pinged) = async_channel::bounded::<()>(1);
         let (pong, ponged) = async_channel::bounded::<()>(1);
@@ -189,7 +195,7 @@ fn a_busy_future_of_block_on_lets_tasks_and_timers_run() {
 #[test]
 fn those_who_yield_take_turns() {
     let _watchdog = watch();
-    for runtime in [single_threaded(), work_stealing(1)] {
+    for runtime in with_one_worker() {
         const TASKS: usize = 5;
         let turns = Arc::new(Mutex::new(Vec::new()));
         let all_there = Arc::new(AtomicUsize::new(0));
@@ -240,7 +246,7 @@ where
 #[test]
 fn a_loop_that_is_never_done_waiting_yields_when_its_budget_is_used_up() {
     let _watchdog = watch();
-    for runtime in [single_threaded(), work_stealing(1)] {
+    for runtime in with_one_worker() {
         assert_yields(&runtime, |stop| async move {
             while !stop.load(Ordering::Relaxed) {
                 consume_budget().await;

@@ -73,7 +73,7 @@ impl Drop for Folder {
 fn browse(chromium: &Path, url: &str, profile: &Path) -> String {
     // It ends the browser's helpers too, should one of them hang.
     let output = Command::new("timeout")
-        .args(["--kill-after=1", "25"])
+        .args(["--kill-after=1", "80"])
         .arg(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])

@@ -13,7 +13,9 @@ use runtime::{Builder, Scheduler};
 use windlass_tests::{memory_kib, open_files, runs_long, threads_named, watch};
 
 fn run_once(scheduler: Scheduler) {
+    // A report would load the names of functions, which stay.
     let builder = Builder::new().scheduler(scheduler).thread_name("flat");
+    let builder = builder.blocked_after(Duration::MAX);
     let builder = if scheduler == Scheduler::WorkStealing { builder.workers(2) } else { builder };
     let runtime = builder.build().expect("the system has threads and files for a runtime");
     runtime.block_on(async {

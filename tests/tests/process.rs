@@ -76,8 +76,8 @@ fn kill(child: &Child, signal: Signal) {
 
 #[test]
 fn output_and_status_are_those_of_the_program() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let script = "echo out; echo err >&2; cat; exit 7";
@@ -100,8 +100,8 @@ fn output_and_status_are_those_of_the_program() {
 
 #[test]
 fn a_program_that_is_not_there_is_named() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         let before = open_files();
         runtime.block_on(async {
@@ -124,8 +124,8 @@ fn a_program_that_is_not_there_is_named() {
 #[test]
 fn a_child_that_fills_its_pipes_goes_on_when_they_are_read() {
     const SIZE: usize = 2_000_000;
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let script = format!("head -c {SIZE} /dev/zero; head -c {SIZE} /dev/zero >&2");
@@ -159,8 +159,8 @@ fn a_child_that_fills_its_pipes_goes_on_when_they_are_read() {
 
 #[test]
 fn waiting_closes_the_input_and_can_be_repeated() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut child =
@@ -191,8 +191,8 @@ fn waiting_closes_the_input_and_can_be_repeated() {
 
 #[test]
 fn children_are_piped_into_each_other() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut first = sh("printf 'b\\na\\n'").stdout(Stdio::piped()).spawn().expect("sh");
@@ -209,8 +209,8 @@ fn children_are_piped_into_each_other() {
 /// 200 at once, half of them awaited by tasks, the others collected.
 #[test]
 fn two_hundred_children_at_once() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         // What the driver opens, it keeps.
         runtime.block_on(async { sh("").status().await.expect("sh is there") });
@@ -242,8 +242,8 @@ fn two_hundred_children_at_once() {
 
 #[test]
 fn a_dropped_child_goes_on_and_leaves_no_zombie() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut stdins = Vec::new();
@@ -270,8 +270,8 @@ fn a_dropped_child_goes_on_and_leaves_no_zombie() {
 
 #[test]
 fn kill_on_drop_kills_and_leaves_no_zombie() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let start = |_| Command::new("sleep").arg("100").kill_on_drop(true).spawn();
@@ -288,8 +288,8 @@ fn kill_on_drop_kills_and_leaves_no_zombie() {
 
 #[test]
 fn a_dropped_runtime_leaves_no_zombie() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         let (waits, is_waiting) = async_channel::unbounded();
         let ids: Vec<_> = (0..10)
@@ -329,8 +329,8 @@ fn a_dropped_runtime_leaves_no_zombie() {
 /// A child that stops and goes on has not ended.
 #[test]
 fn a_stopped_child_is_waited_for_until_it_ends() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut child =
@@ -354,8 +354,8 @@ fn a_stopped_child_is_waited_for_until_it_ends() {
 /// The pipes of one child must not be inherited by the next, or its end is never seen.
 #[test]
 fn a_child_inherits_nothing_but_its_streams() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let list = ["-c", "ls /proc/self/fd | wc -l"];

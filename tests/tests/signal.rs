@@ -49,8 +49,8 @@ fn wait_for_files(before: usize) {
 
 #[test]
 fn every_delivery_is_one_item_also_those_between_two_polls() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut signals = signal(SignalKind::user_defined1()).expect("it exists");
@@ -74,8 +74,8 @@ fn every_delivery_is_one_item_also_those_between_two_polls() {
 #[test]
 fn in_a_storm_the_last_signal_is_seen() {
     const COUNT: usize = 20_000;
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         let sent = Arc::new(AtomicUsize::new(0));
         let listen = |_| {
@@ -114,8 +114,8 @@ fn in_a_storm_the_last_signal_is_seen() {
 
 #[test]
 fn several_runtimes_listen_for_one_signal() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     let runtimes = [single_threaded(), work_stealing(2), work_stealing(1)];
     for _ in 0..2 {
         let mut signals: Vec<_> = runtimes
@@ -134,8 +134,8 @@ fn several_runtimes_listen_for_one_signal() {
 
 #[test]
 fn ctrl_c_ends_a_wait_and_not_the_process() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut first = Box::pin(ctrl_c());
@@ -153,8 +153,8 @@ fn ctrl_c_ends_a_wait_and_not_the_process() {
 
 #[test]
 fn what_nobody_can_listen_for_is_an_error_and_leaves_nothing() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         let _entered = runtime.enter();
         let before = open_files();
@@ -181,8 +181,8 @@ fn what_nobody_can_listen_for_is_an_error_and_leaves_nothing() {
 
 #[test]
 fn a_listener_outlives_its_runtime() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         let mut signals = {
             let _entered = runtime.enter();
@@ -197,8 +197,8 @@ fn a_listener_outlives_its_runtime() {
 /// As in a program that has not ignored the signal, unlike those of Rust.
 #[test]
 fn a_write_to_a_closed_connection_is_an_error_and_sends_no_signal() {
-    let _watchdog = watch();
     let _alone = alone();
+    let _watchdog = watch();
     both_modes(|runtime| {
         runtime.block_on(async {
             let mut pipes = signal(SignalKind::pipe()).expect("it exists");

@@ -11,9 +11,11 @@ use std::time::Duration;
 use runtime::net::{TcpListener, TcpStream};
 use runtime::time::{sleep, timeout};
 use runtime::{Runtime, Scheduler};
-use windlass_tests::{Scene, StuckTask, current_scene, named, scene_under, strace, watch};
+use windlass_tests::{
+    Scene, StuckTask, current_scene, named, scene_under, strace, threads_named, watch,
+};
 
-/// How long a runtime may take to come to rest: the monitor 10 ms, a spare worker a second.
+/// How long a runtime may take to come to rest: the monitor 10 ms.
 const SETTLE: f64 = 1.5;
 
 /// How long it must then do nothing: 3 s, or as many as `WINDLASS_IDLE_SECONDS` says.
@@ -45,6 +47,10 @@ fn idle(runtime: &Runtime) {
         runtime.block_on(runtime.spawn(async {})).expect("the spare worker runs it");
         for task in stuck {
             runtime.block_on(task.release()).expect("no panic");
+        }
+        // The spare worker leaves after a second.
+        while threads_named("idle-worker") > 2 {
+            thread::yield_now();
         }
     }
     runtime.block_on(async {

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -18,7 +19,9 @@ use runtime::net::TcpListener;
 use runtime::task::yield_now;
 use runtime::time::sleep;
 use runtime::{Builder, Runtime, Scheduler};
-use windlass_tests::{StuckTask, named, thread_name, threads_named, wait_at, wait_until, watch};
+use windlass_tests::{
+    StuckTask, named, say, thread_name, threads_named, wait_at, wait_until, watch,
+};
 
 /// A rescue takes about 10 ms; that much on a machine which is busy with a lot else.
 const SOON: Duration = Duration::from_secs(5);
@@ -247,8 +250,10 @@ fn the_timers_of_a_stuck_worker_fire() {
             // Armed in the wheel of this worker; the waker is not a task's, and says who woke it.
             let waker = Waker::from(Arc::new(Tell(fired)));
             let deadline = Instant::now() + time;
-            let mut sleep = pin!(sleep(time));
+            let mut sleep = pin!(sleep(Duration::from_secs(3600)));
             assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            // It stays armed, also where this thread has lost its core until then.
+            sleep.as_mut().reset(deadline.into());
             wait_at(&gate);
             (deadline, thread_name())
         });
@@ -298,22 +303,44 @@ fn extra_parks(runtime: &Runtime, stream: &mut TcpStream) -> f64 {
     fewest.expect("there are workers") as f64 / f64::from(REQUESTS)
 }
 
+/// Whether no peer is woken for the handler any more; none if the machine does not let that be seen:
+/// a poll that loses its core looks slow, and marks its task for the next 128.
+fn becomes_trusted(runtime: &Runtime, stream: &mut TcpStream) -> Option<bool> {
+    const FAIR: u32 = 50;
+    let begun = Instant::now();
+    let mut rescues = runtime.metrics().rescues;
+    let (mut fair, mut since_rescue) = (0, 0);
+    while begun.elapsed() < Duration::from_secs(20) {
+        let extra = extra_parks(runtime, stream);
+        if extra < 0.05 {
+            return Some(true);
+        }
+        let before = mem::replace(&mut rescues, runtime.metrics().rescues);
+        since_rescue = if before == rescues { since_rescue + 1 } else { 0 };
+        // Two times 100 requests without an incident, and these.
+        fair += u32::from(since_rescue > 2);
+        if fair == FAIR {
+            return Some(false);
+        }
+    }
+    None
+}
+
 #[test]
 fn a_repeat_offender_has_a_peer_woken_before_it_is_polled_and_loses_the_mark() {
     let _watchdog = watch();
     let runtime = start(two_workers("wi"));
     let (addr, open) = echo_server(&runtime);
     let mut stream = TcpStream::connect(addr).expect("it listens");
-    // On a loaded machine a poll may lose its core and look slow, and a peer may be late to wake.
-    // That passes: hence so many attempts, of which most runs need one or two.
-    const ATTEMPTS: usize = 200;
-    let becomes_trusted =
-        |stream: &mut TcpStream| (0..ATTEMPTS).any(|_| extra_parks(&runtime, stream) < 0.05);
-    assert!(becomes_trusted(&mut stream), "a peer is woken for everybody");
+    match becomes_trusted(&runtime, &mut stream) {
+        None => return say("skipped: this machine is too busy to tell who is slow"),
+        Some(is_trusted) => assert!(is_trusted, "a peer is woken for everybody"),
+    }
     let mut is_marked = false;
-    for _ in 0..ATTEMPTS {
-        stream.write_all(&[0]).expect("the server reads");
+    // A peer may be late to wake: hence so many attempts, of which most runs need one or two.
+    for _ in 0..50 {
         let before = runtime.metrics().rescues;
+        stream.write_all(&[0]).expect("the server reads");
         wait_until(runtime.handle(), |metrics| metrics.rescues > before);
         open.send(()).expect("the server waits at the gate");
         stream.read_exact(&mut [0]).expect("the server answers");
@@ -323,7 +350,10 @@ fn a_repeat_offender_has_a_peer_woken_before_it_is_polled_and_loses_the_mark() {
         }
     }
     assert!(is_marked, "no peer is woken for the offender");
-    assert!(becomes_trusted(&mut stream), "the mark stays");
+    match becomes_trusted(&runtime, &mut stream) {
+        None => say("skipped: this machine is too busy to tell who is no longer slow"),
+        Some(is_trusted) => assert!(is_trusted, "the mark stays"),
+    }
 }
 
 #[test]

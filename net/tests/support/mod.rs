@@ -100,7 +100,9 @@ impl TempPath {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("windlass-net-{}-{number}.{kind}", std::process::id());
-        let path = TempPath(std::env::temp_dir().join(name));
+        // The address of a Unix socket has room for 107 bytes.
+        let folder = Some(std::env::temp_dir()).filter(|folder| folder.as_os_str().len() < 60);
+        let path = TempPath(folder.unwrap_or("/tmp".into()).join(name));
         // Left by a process of the same number that was killed.
         let _ = std::fs::remove_file(&path);
         path

@@ -151,6 +151,7 @@ fn a_full_send_queue_is_waited_for_or_told() {
 /// What the victim has read, it has written to a file: a piece of the beginning, and whole.
 #[test]
 fn a_peer_killed_in_the_middle_of_a_write_is_a_broken_pipe() {
+    const TAKEN: usize = 1_000_000;
     let _alone = alone();
     both_modes(|runtime| {
         let dir = Dir::new();
@@ -162,12 +163,15 @@ fn a_peer_killed_in_the_middle_of_a_write_is_a_broken_pipe() {
             peer.set_nonblocking(false).expect("a socket");
             let mut command = Command::new("sh");
             // It takes some, and then no more.
-            let script = "head -c 1000000 > \"$0\"; exec sleep 100";
-            command.args(["-c", script]).arg(&path).stdin(Stdio::from(OwnedFd::from(peer)));
+            let script = format!("head -c {TAKEN} > \"$0\"; exec sleep 100");
+            command.args(["-c", &script]).arg(&path).stdin(Stdio::from(OwnedFd::from(peer)));
             let mut victim = command.kill_on_drop(true).spawn().expect("sh is there");
             drop(command);
             let mut written = 0;
             // Until it sleeps, and the socket is full.
+            while written < TAKEN {
+                written += own.write(&bytes[written..]).await.expect("the victim lives");
+            }
             while let Ok(more) =
                 timeout(Duration::from_millis(500), own.write(&bytes[written..])).await
             {
@@ -187,7 +191,7 @@ fn a_peer_killed_in_the_middle_of_a_write_is_a_broken_pipe() {
             written
         });
         let read = std::fs::read(&path).expect("the victim made it");
-        assert_eq!(read.len(), 1_000_000);
+        assert_eq!(read.len(), TAKEN);
         assert!(written >= read.len() && read == bytes[..read.len()]);
     });
 }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, stdin};
 use std::path::PathBuf;
 use std::process::{self, Command};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use socket2::SockRef;
 use windlass_tests::{Scene, find_tool, say, scene_under, watch};
 
 use super::bytes::bytes;
-use super::slow::{send_all, until_stalled};
+use super::slow::{Progress, send_all, until_stalled};
 use super::{MODES, alone, runtime_of, stays_calm};
 
 const NEAR: &str = "10.77.0.1/24";
@@ -114,7 +114,7 @@ pub(crate) fn near_end(mode: Scheduler) {
                 }
             }
         });
-        let progress = Arc::new(AtomicUsize::new(0));
+        let progress = Arc::new(Progress::default());
         let counter = progress.clone();
         let sending = runtime::spawn(async move { send_all(living, MUCH, &counter).await });
         until_stalled(&progress).await;
@@ -132,9 +132,9 @@ pub(crate) fn near_end(mode: Scheduler) {
             }
         }
         assert!(!sending.is_finished());
-        let before = progress.load(Ordering::Relaxed);
+        let before = progress.sent.load(Ordering::Relaxed);
         stays_calm().await;
-        assert_eq!(progress.load(Ordering::Relaxed), before);
+        assert_eq!(progress.sent.load(Ordering::Relaxed), before);
         println!("-one is lost");
 
         assert_eq!(next_line(), "it is back");

@@ -126,7 +126,7 @@ async fn client(addr: SocketAddr, id: u64, mut random: Random) -> (usize, io::Re
         while received < LENGTH {
             let mut buf = vec![0; random.between(1, 9000)];
             // For those whose bytes are swallowed; the others are far from it.
-            match timeout(Duration::from_secs(2), reader.read(&mut buf)).await {
+            match timeout(Duration::from_secs(10), reader.read(&mut buf)).await {
                 Err(_) => return Err(ErrorKind::TimedOut.into()),
                 Ok(Ok(0)) => return Ok(()),
                 Ok(Ok(read)) => {

@@ -1,9 +1,11 @@
 //! Peers that are slow: one byte at a time, hardly reading, or stopped.
 
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write, stdin};
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -59,12 +61,19 @@ fn take_all(mut stream: std::net::TcpStream) {
     }
 }
 
-/// Waits until a counter that has begun to count stands still.
-pub(crate) async fn until_stalled(progress: &AtomicUsize) {
+/// How far one has come who sends.
+#[derive(Default)]
+pub(crate) struct Progress {
+    pub(crate) sent: AtomicUsize,
+    waits: AtomicBool,
+}
+
+/// Waits until one who has sent something waits, and has not gone on for a while.
+pub(crate) async fn until_stalled(progress: &Progress) {
     let mut seen = 0;
     loop {
-        let now = progress.load(Ordering::Relaxed);
-        if now > 0 && now == seen {
+        let now = progress.sent.load(Ordering::Relaxed);
+        if now > 0 && now == seen && progress.waits.load(Ordering::Relaxed) {
             return;
         }
         seen = now;
@@ -73,12 +82,18 @@ pub(crate) async fn until_stalled(progress: &AtomicUsize) {
 }
 
 /// Sends stream 0 and ends it.
-pub(crate) async fn send_all(mut stream: TcpStream, length: usize, progress: &AtomicUsize) {
+pub(crate) async fn send_all(mut stream: TcpStream, length: usize, progress: &Progress) {
     const PIECE: usize = 8192;
     for from in (0..length).step_by(PIECE) {
         let piece = bytes(0, from, PIECE.min(length - from));
-        stream.write_all(&piece).await.expect("the connection lives");
-        progress.fetch_add(piece.len(), Ordering::Relaxed);
+        let mut write = pin!(stream.write_all(&piece));
+        let written = poll_fn(|cx| {
+            let poll = write.as_mut().poll(cx);
+            progress.waits.store(poll.is_pending(), Ordering::Relaxed);
+            poll
+        });
+        written.await.expect("the connection lives");
+        progress.sent.fetch_add(piece.len(), Ordering::Relaxed);
     }
     stream.shutdown(Shutdown::Write).expect("it is connected");
     assert_eq!(stream.read(&mut [0]).await.expect("no error"), 0, "the sink says nothing");
@@ -167,8 +182,9 @@ fn writes_that_a_slow_reader_takes_in_parts_lose_and_double_nothing() {
                     thread::yield_now();
                 }
             });
+            // It takes its time, which is not to be counted below.
+            let all = bytes(9, 0, LENGTH);
             let writer = runtime::spawn(async move {
-                let all = bytes(9, 0, LENGTH);
                 let (mut written, mut in_parts) = (0, 0);
                 while written < LENGTH {
                     let wanted = 50_000.min(LENGTH - written);
@@ -244,7 +260,7 @@ fn a_stopped_peer_holds_up_its_own_connection_alone_and_gets_all_when_it_goes_on
             let mut bystander = Bystander::new().await;
             // Its kernel answers in its place.
             let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
-            let progress = Arc::new(AtomicUsize::new(0));
+            let progress = Arc::new(Progress::default());
             let counter = progress.clone();
             let sending = runtime::spawn(async move { send_all(stream, MUCH, &counter).await });
             until_stalled(&progress).await;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-use windlass_tests::{Server, memory_kib, open_files_of, watch};
+use windlass_tests::{Server, memory_kib, open_sockets_of, watch};
 
 use super::{Answer, ask, with_site};
 
@@ -136,7 +136,7 @@ fn a_head_that_takes_too_long_is_given_up() {
 #[test]
 fn a_connection_without_requests_is_closed_after_a_while() {
     let _watchdog = watch();
-    with_site(&["--idle-timeout", "0.2"], |_, server| {
+    with_site(&["--idle-timeout", "2"], |_, server| {
         let client = server.connect();
         assert_closed(&client);
         let client = server.connect();
@@ -150,9 +150,9 @@ fn a_connection_without_requests_is_closed_after_a_while() {
 #[test]
 fn clients_that_do_not_read_stop_nobody_and_are_given_up() {
     let _watchdog = watch();
-    with_site(&["--stall-timeout", "0.5"], |_, server| {
+    with_site(&["--stall-timeout", "2"], |_, server| {
         assert_served(server);
-        let files = open_files_of(server.id());
+        let sockets = open_sockets_of(server.id());
         let slow: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
         for client in &slow {
             // So that an answer does not fit into what the kernel takes in their place.
@@ -164,7 +164,7 @@ fn clients_that_do_not_read_stop_nobody_and_are_given_up() {
         for _ in 0..20 {
             assert_served(server);
         }
-        wait_until(|| open_files_of(server.id()) == files);
+        wait_until(|| open_sockets_of(server.id()) == sockets);
         drop(slow);
         assert_served(server);
     });
@@ -175,7 +175,7 @@ fn a_client_that_leaves_in_the_middle_costs_nothing() {
     let _watchdog = watch();
     with_site(&[], |_, server| {
         assert_served(server);
-        let files = open_files_of(server.id());
+        let sockets = open_sockets_of(server.id());
         for number in 0..100 {
             let client = server.connect();
             send(&client, b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -188,7 +188,7 @@ fn a_client_that_leaves_in_the_middle_costs_nothing() {
             }
         }
         assert_served(server);
-        wait_until(|| open_files_of(server.id()) == files);
+        wait_until(|| open_sockets_of(server.id()) == sockets);
     });
 }
 

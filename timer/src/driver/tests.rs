@@ -34,7 +34,9 @@ fn the_ends_of_a_driver_go_to_any_thread() {
 
 #[test]
 fn the_next_deadline_is_the_earliest_rounded_up() {
-    let driver = Driver::new(&Clock::new(), Hooks::none());
+    let clock = Clock::new();
+    clock.pause();
+    let driver = Driver::new(&clock, Hooks::none());
     let _guard = driver.handle().enter_as_owner();
     assert_eq!(driver.next_deadline(), None);
     let now = driver.clock().now();
