@@ -22,7 +22,8 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl WorkerMetrics {
-    /// The budget counts per thread; a thread is one worker at a time.
+    /// The budget counts per thread, which is one worker at a time, and each takes what is its own
+    /// before another one begins.
     pub(crate) fn publish_forced_yields(&self) {
         add(&self.forced_yields, coop::take_forced_yields());
     }

@@ -34,23 +34,26 @@ pub fn aborting(name: &str) -> Command {
     Command::new(profile_folder().with_file_name("abort").join(name))
 }
 
-/// What this process has had built, and how long that took. Held while something is built, for cargo
-/// would wait anyway.
-static BUILT: Mutex<(BTreeSet<String>, Duration)> = Mutex::new((BTreeSet::new(), Duration::ZERO));
+/// How long the builds that are over took, and when one began that is not.
+static BUILDS: Mutex<(Duration, Option<Instant>)> = Mutex::new((Duration::ZERO, None));
 
-/// How long this process has waited for cargo so far; once what is being built is there.
+/// As long as a build may take for what it builds; then it hangs.
+const LONGEST_BUILD: Duration = Duration::from_secs(20 * 60);
+
+/// How long this process has had cargo at work so far.
 pub(crate) fn time_for_builds() -> Duration {
-    BUILT.lock().unwrap_or_else(PoisonError::into_inner).1
+    let (over, begun) = *BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    over + begun.map_or(Duration::ZERO, |begun| begun.elapsed().min(LONGEST_BUILD))
 }
 
 /// Has cargo build what these arguments say, once, into the target folder of this test: with the
 /// features that it has among all packages, as it was built for all tests.
 fn build(what: &[&str]) {
-    let begun = Instant::now();
+    /// What this process has had built. Held while something is, for cargo would wait anyway.
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let what_text = what.join(" ");
     // A build that failed says so in each test that needs it.
-    let mut guard = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let (built, time) = &mut *guard;
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if built.contains(&what_text) {
         return;
     }
@@ -65,8 +68,13 @@ fn build(what: &[&str]) {
         target = target.parent().expect("that of a system is in the target folder");
     }
     build.arg("--target-dir").arg(target);
-    let status = build.status().expect("cargo, which started this test, can be started");
-    *time += begun.elapsed();
+    BUILDS.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
+    let status = build.status();
+    let mut builds = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = builds.1.take().expect("set above, and one is built at a time");
+    builds.0 += begun.elapsed().min(LONGEST_BUILD);
+    drop(builds);
+    let status = status.expect("cargo, which started this test, can be started");
     assert!(status.success(), "cargo build {what_text} fails");
     built.insert(what_text);
 }
@@ -143,8 +151,9 @@ impl Server {
     #[track_caller]
     #[must_use]
     pub fn start(mut command: Command) -> Server {
-        let mut process =
-            command.stdout(Stdio::piped()).spawn().expect("the server's program can be started");
+        // A report of a task that a busy machine makes slow would load the names of functions: memory.
+        command.env("WINDLASS_BLOCKED", "0").stdout(Stdio::piped());
+        let mut process = command.spawn().expect("the server's program can be started");
         let id = Pid::from_child(&process);
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         let mut output = BufReader::new(process.stdout.take().expect("it is piped"));

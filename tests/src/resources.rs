@@ -16,13 +16,23 @@ pub fn open_sockets_of(process: u32) -> usize {
     names.filter(|name| name.to_string_lossy().starts_with("socket:")).count()
 }
 
+/// How many files the process has open. Its runtime's monitor may have some for a moment, so compare
+/// it in a loop, and with "at most".
+///
+/// # Panics
+/// When it is gone, or where there is no `/proc`.
+#[must_use]
+pub fn open_files_of(process: u32) -> usize {
+    fs::read_dir(format!("/proc/{process}/fd")).expect("the process runs").count()
+}
+
 /// How many files this process has open, the one that is needed to find that out included.
 ///
 /// # Panics
 /// Where there is no `/proc`.
 #[must_use]
 pub fn open_files() -> usize {
-    fs::read_dir("/proc/self/fd").expect("this is Linux").count()
+    open_files_of(std::process::id())
 }
 
 /// How many threads of this process have a name that begins with `prefix`, at most 15 bytes long.

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::process::abort;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::process::{kill_servers, time_for_builds};
 
@@ -21,8 +21,8 @@ pub struct Watchdog {
     _alive: Sender<()>,
 }
 
-/// Ends the process, naming the calling test, if the watchdog is not dropped within 180 s, and the time
-/// in which cargo builds what the tests of this process need.
+/// Ends the process, naming the calling test, if the watchdog is not dropped within 180 s, without
+/// the time in which cargo builds what the tests of this process need.
 ///
 /// Only that helps against a thread that never returns: a test cannot be ended from outside.
 #[track_caller]
@@ -36,25 +36,27 @@ pub fn watch_for(limit: Duration) -> Watchdog {
     let caller = Location::caller();
     let test = thread::current().name().unwrap_or("without a name").to_owned();
     let (alive, ended) = mpsc::channel::<()>();
-    let built_before = time_for_builds();
+    let (begun, built_before) = (Instant::now(), time_for_builds());
     thread::spawn(move || {
-        let mut allowed = limit;
-        let mut left = limit;
-        while ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-            left = (limit + time_for_builds() - built_before).saturating_sub(allowed);
-            allowed += left;
-            if !left.is_zero() {
-                continue;
+        loop {
+            let allowed = limit + time_for_builds() - built_before;
+            let left = allowed.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break;
             }
-            // Not `eprintln`: the harness keeps that until the end of the test, which never comes.
-            let _ = writeln!(
-                io::stderr(),
-                "watchdog: the test `{test}` at {caller} hangs: it has run for {limit:?}"
-            );
-            print_threads();
-            kill_servers();
-            abort();
+            if ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
         }
+        // Not `eprintln`: the harness keeps that until the end of the test, which never comes.
+        let _ = writeln!(
+            io::stderr(),
+            "watchdog: the test `{test}` at {caller} hangs: it has run for {:?}",
+            begun.elapsed()
+        );
+        print_threads();
+        kill_servers();
+        abort();
     });
     Watchdog { _alive: alive }
 }

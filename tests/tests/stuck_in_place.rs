@@ -375,7 +375,9 @@ fn a_spare_worker_leaves_when_the_last_one_in_place_is_back() {
     let parks_of_spares =
         |metrics: &Metrics| -> u64 { metrics.workers[2..].iter().map(|worker| worker.parks).sum() };
     // It is told some time after the stuck one is back, wakes up, and finds that it is still needed.
-    wait_until(runtime.handle(), |metrics| metrics.parked_workers > 0);
+    wait_until(runtime.handle(), |metrics| {
+        metrics.parked_workers > 0 && parks_of_spares(metrics) > 0
+    });
     let before = parks_of_spares(&runtime.metrics());
     runtime.block_on(stuck.release()).expect("no panic");
     wait_until(runtime.handle(), |metrics| parks_of_spares(metrics) > before);

@@ -1,6 +1,7 @@
 //! What the runtime counts of stuck tasks, and of everything else, is what has happened.
 
 use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,13 +9,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use runtime::task::{consume_budget, yield_now};
 use runtime::time::sleep;
-use runtime::{Builder, Metrics, Scheduler};
+use runtime::{Builder, Metrics, Runtime, Scheduler};
 use windlass_tests::{
     StuckTask, both_modes, named, single_threaded, wait_at, wait_until, watch, work_stealing,
 };
 
 /// Waits until all workers are asleep, so that their counters stand still.
-fn at_rest(runtime: &runtime::Runtime, workers: usize) -> Metrics {
+fn at_rest(runtime: &Runtime, workers: usize) -> Metrics {
     wait_until(runtime.handle(), |metrics| metrics.parked_workers == workers);
     runtime.metrics()
 }
@@ -110,30 +111,65 @@ fn forced_yields_are_counted_where_they_happen() {
     });
 }
 
+/// They are those of the worker that the thread was, and not of the next one on it, or of none.
+#[test]
+fn forced_yields_of_a_thread_go_to_the_runtime_that_it_worked_for() {
+    let _watchdog = watch();
+    let yields = || async {
+        for _ in 0..128 * 10 + 1 {
+            consume_budget().await;
+        }
+    };
+    let forced = |runtime: &Runtime| runtime.metrics().workers[0].forced_yields;
+    let (first, second, third) = (work_stealing(1), single_threaded(), single_threaded());
+    first.block_on(yields());
+    second.block_on(async {});
+    assert_eq!((forced(&first), forced(&second)), (0, 0), "no worker polled it");
+    // In the task of one runtime, another one is dropped, for which this thread is its worker then.
+    second
+        .block_on(second.spawn(async move {
+            yields().await;
+            drop(catch_unwind(AssertUnwindSafe(|| drop(third))));
+        }))
+        .expect("no panic");
+    assert!((10..=11).contains(&forced(&second)), "{}", forced(&second));
+}
+
+/// A runtime that had one long poll, until its monitor took it for 100 ms; and how long it was.
+fn stuck_for_a_while(mode: Scheduler) -> (Runtime, Duration) {
+    let builder = named("ml", mode).blocked_after(Duration::MAX);
+    let runtime = builder.build().expect("the system has threads");
+    let short = runtime.spawn(async {});
+    runtime.block_on(short).expect("no panic");
+    let (release, gate) = mpsc::channel();
+    let stuck = runtime.spawn(async move {
+        let began = Instant::now();
+        wait_at(&gate);
+        began.elapsed()
+    });
+    let handle = runtime.handle().clone();
+    let other = thread::spawn(move || {
+        wait_until(&handle, |metrics| metrics.longest_poll >= Duration::from_millis(100));
+        drop(release);
+    });
+    let elapsed = runtime.block_on(stuck).expect("no panic");
+    other.join().expect("no panic");
+    (runtime, elapsed)
+}
+
 #[test]
 fn the_longest_poll_is_about_as_long_as_it_was() {
     let _watchdog = watch();
     for mode in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
-        let builder = named("ml", mode).blocked_after(Duration::MAX);
-        let runtime = builder.build().expect("the system has threads");
-        let short = runtime.spawn(async {});
-        runtime.block_on(short).expect("no panic");
-        let (release, gate) = mpsc::channel();
-        let stuck = runtime.spawn(async move {
-            let began = Instant::now();
-            wait_at(&gate);
-            began.elapsed()
-        });
-        let handle = runtime.handle().clone();
-        // It comes to that, later if the monitor itself is kept waiting.
-        let other = thread::spawn(move || {
-            wait_until(&handle, |metrics| metrics.longest_poll >= Duration::from_millis(100));
-            drop(release);
-        });
-        let elapsed = runtime.block_on(stuck).expect("no panic");
-        other.join().expect("no panic");
-        let longest = runtime.metrics().longest_poll;
-        assert!(longest <= elapsed, "{longest:?} of {elapsed:?}");
+        let (runtime, longest) = loop {
+            let (runtime, elapsed) = stuck_for_a_while(mode);
+            let longest = runtime.metrics().longest_poll;
+            assert!(longest <= elapsed, "{longest:?} of {elapsed:?}");
+            // Less where the monitor itself was kept waiting, which it is not every time.
+            if 3 * longest >= elapsed {
+                break (runtime, longest);
+            }
+        };
         assert_eq!(runtime.metrics().blocked, 0);
         // A shorter one does not change it.
         let stuck = runtime.spawn(async { thread::sleep(Duration::from_millis(20)) });

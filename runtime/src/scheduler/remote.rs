@@ -7,6 +7,7 @@ use super::queue::{LocalQueue, QueueStealer};
 use super::timers_of;
 use crate::metrics::WorkerMetrics;
 use crate::park::{Parker, Poller};
+#[cfg(target_os = "linux")]
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::{Slot, Watch, Watched};

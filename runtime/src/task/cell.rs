@@ -289,8 +289,8 @@ where
         })
     }
 
-    /// Nobody may be at any part any more: the end is a write to all of them. That is what a model
-    /// would not see otherwise, if a reference were dropped without order; else this does nothing.
+    /// Nobody may be at the parts that change any more: the end is a write to each. A model would not
+    /// see that otherwise, if a reference were dropped without order; else this does nothing.
     fn is_ending(&self) {
         self.header.links.with_mut(|_| ());
         self.stage.with_mut(|_| ());
