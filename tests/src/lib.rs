@@ -28,7 +28,8 @@ pub use modes::{both_modes, single_threaded, work_stealing};
 pub use panic::{message_of, panic_message};
 pub use process::{Server, aborting, example, find_tool, say, strace};
 pub use resources::{
-    memory_kib, open_files, open_files_of, open_sockets_of, raise_file_limit, threads_named,
+    collect_queues, memory_kib, open_files, open_files_of, open_sockets_of, raise_file_limit,
+    threads_named,
 };
 pub use scene::{Scene, current_scene, scene, scene_under};
 pub use stuck::{StuckTask, named, thread_name, wait_at, wait_until};

@@ -15,7 +15,7 @@ use runtime::task::yield_now;
 use runtime::time::{Instant, pause, resume, sleep_until, timeout};
 use runtime::{JoinHandle, Runtime, Scheduler};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use windlass_tests::{memory_kib, named, runs_long, say, wait_until, watch};
+use windlass_tests::{collect_queues, memory_kib, named, runs_long, say, wait_until, watch};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -63,6 +63,7 @@ fn run_waves<W: Future<Output = ()>>(mode: Scheduler, waves: usize, wave: impl F
         assert!(kept < KEPT, "{mode}, wave {number}: {kept} bytes are kept");
     }
     drop(runtime);
+    collect_queues();
     let left = allocated() - empty;
     assert!(left.abs() < MILLION as isize / 10, "{mode}: {left} bytes are left");
 }

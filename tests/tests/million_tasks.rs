@@ -13,7 +13,7 @@ use runtime::task::yield_now;
 use runtime::time::sleep;
 use runtime::{Builder, Runtime, Scheduler};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use windlass_tests::{DropCount, say, watch};
+use windlass_tests::{DropCount, collect_queues, say, watch};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -85,6 +85,7 @@ fn a_million_tasks_that_are_shut_down_in_the_middle_are_freed() {
     for mode in modes {
         let before = allocated();
         spawn_and_shut_down(make(mode));
+        collect_queues();
         let left = allocated() - before;
         say(&format!("{left} bytes are left of {TASKS} tasks"));
         assert!(left.abs() < TASKS as isize / 10, "{left} bytes are left");
