@@ -187,16 +187,22 @@ fn nc_prints_ack() {
         let port = server.addr().port().to_string();
         let start = || {
             let mut command = Command::new(&nc);
-            command.args(["-N", "127.0.0.1", &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.args(["-q1", "127.0.0.1", &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut client = command.spawn().expect("nc can be started");
-            let mut input = client.stdin.take().expect("it is piped");
-            input.write_all(b"hello\n").expect("nc reads");
+            client.stdin.as_mut().expect("it is piped").write_all(b"hello\n").expect("nc reads");
             client
         };
-        let clients: Vec<_> = (0..200).map(|_| start()).collect();
+        let mut clients: Vec<_> = (0..200).map(|_| start()).collect();
+        for client in &mut clients {
+            let mut answer = [0; 4];
+            client.stdout.as_mut().expect("it is piped").read_exact(&mut answer).expect("4 bytes");
+            assert_eq!(&answer, b"ACK\n");
+            // Only now: it goes a second after the end of its input, answered or not.
+            client.stdin = None;
+        }
         for client in clients {
             let output = client.wait_with_output().expect("nc ends");
-            assert_eq!(output.stdout, b"ACK\n");
+            assert_eq!(output.stdout, b"");
         }
     });
 }

@@ -1,9 +1,9 @@
 //! The example `chat_server`: everybody hears everything, in one order, and nobody waits for the slow.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use async_channel::Receiver;
@@ -160,15 +160,22 @@ fn netcat_is_a_client() {
     let Some(nc) = find_tool("nc") else { return };
     with_chat(&[], |server| {
         let mut ann = Person::named(server, "ann");
-        let script = r#"printf '/nick nc\nhello\n/quit\n' | "$0" -N "$1" "$2""#;
-        let output = Command::new("sh")
-            .args(["-c", script])
-            .arg(&nc)
-            .args([server.addr().ip().to_string(), server.addr().port().to_string()])
-            .output()
-            .expect("the shell can be started");
-        let heard = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(heard.ends_with("* guest-2 is now nc\n<nc> hello\n"), "{heard}{output:?}");
+        let mut command = Command::new(&nc);
+        let (ip, port) = (server.addr().ip().to_string(), server.addr().port().to_string());
+        command.args(["-q1", &ip, &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut client = command.spawn().expect("nc can be started");
+        let mut input = client.stdin.take().expect("it is piped");
+        input.write_all(b"/nick nc\nhello\n/quit\n").expect("nc reads");
+        let mut output = BufReader::new(client.stdout.take().expect("it is piped"));
+        let mut heard = String::new();
+        while !heard.ends_with("<nc> hello\n") {
+            assert!(output.read_line(&mut heard).expect("it is text") > 0, "{heard}");
+        }
+        // Only now: it goes a second after the end of its input, answered or not.
+        drop(input);
+        output.read_to_string(&mut heard).expect("it is text");
+        assert!(client.wait().expect("it is our child").success());
+        assert!(heard.ends_with("* guest-2 is now nc\n<nc> hello\n"), "{heard}");
         let more =
             ["* guest-2 has joined lobby", "* guest-2 is now nc", "<nc> hello", "* nc has left"];
         ann.hears(&more);

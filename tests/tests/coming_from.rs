@@ -195,7 +195,7 @@ fn five_events(command: Command) -> Vec<String> {
     match find_tool("nc") {
         Some(nc) => {
             let mut client = Command::new(nc);
-            client.args(["-N", "127.0.0.1", &server.addr().port().to_string()]);
+            client.args(["-q1", "127.0.0.1", &server.addr().port().to_string()]);
             let mut client = client.stdin(Stdio::piped()).spawn().expect("nc can be started");
             // The end of what it is to send comes when this is dropped.
             let mut input = client.stdin.take().expect("it is piped");

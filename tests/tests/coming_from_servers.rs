@@ -58,14 +58,18 @@ fn nc_gets_its_answer_from_each() {
     let Some(nc) = find_tool("nc") else { return };
     for server in [select_ack(), with_workers("boss_worker", "2"), with_workers("reuseport", "2")] {
         let mut command = Command::new(&nc);
-        command.args(["-N", "127.0.0.1", &server.addr().port().to_string()]);
+        command.args(["-q1", "127.0.0.1", &server.addr().port().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut client = command.spawn().expect("nc can be started");
         let mut input = client.stdin.take().expect("it is piped");
         input.write_all(b"hello\n").expect("nc reads");
+        let mut answer = [0; 4];
+        client.stdout.as_mut().expect("it is piped").read_exact(&mut answer).expect("4 bytes");
+        assert_eq!(&answer, b"ACK\n");
+        // Only now: it goes a second after the end of its input, answered or not.
         drop(input);
         let output = client.wait_with_output().expect("nc ends");
-        assert_eq!(output.stdout, b"ACK\n");
+        assert_eq!(output.stdout, b"");
     }
 }
 

@@ -18,6 +18,9 @@ use windlass_tests::{
     Scene, current_scene, named, scene, scene_under, strace, wait_at, wait_until, watch,
 };
 
+/// How often the scene of that name enters its runtime.
+const BLOCK_ONS: usize = 400;
+
 const MODES: [Scheduler; 2] = [Scheduler::SingleThreaded, Scheduler::WorkStealing];
 
 /// Not a test by itself: what the other tests start.
@@ -36,7 +39,8 @@ fn scenes() {
         "idle" => stopped(builder, false),
         "one signal is the program's" => own_handlers(builder, &[Signal::URG]),
         "both signals are the program's" => own_handlers(builder, &[Signal::URG, Signal::WINCH]),
-        "stuck for a while" => stuck_for_a_while(&start(builder.blocked_after(Duration::MAX))),
+        "stuck for a while" => stuck_for_a_while(builder),
+        "many times in block_on" => block_on_often(&start(builder)),
         scene => panic!("there is no scene {scene:?}"),
     }
     // Past the harness, which prints too.
@@ -261,19 +265,24 @@ fn the_programs_own_signal_handlers_live_on() {
 }
 
 /// For half a second, as the monitor counts, which may itself be kept waiting.
-fn stuck_for_a_while(runtime: &Runtime) {
+fn stuck_for_a_while(builder: Builder) {
     let (release, gate) = mpsc::channel::<()>();
-    let stuck = runtime.spawn(async move { wait_at(&gate) });
-    let handle = runtime.handle().clone();
-    let monitor = thread::spawn(move || {
-        while handle.metrics().longest_poll < Duration::from_millis(500) {
-            thread::sleep(Duration::from_millis(1));
-        }
-        drop(release);
+    let builder = builder.blocked_after(Duration::from_millis(500));
+    let runtime = start(builder.on_blocked(move |_| release.send(()).unwrap_or_default()));
+    let stuck = runtime.spawn(async move {
+        let began = Instant::now();
+        wait_at(&gate);
+        began.elapsed()
     });
-    runtime.block_on(stuck).expect("no panic");
-    monitor.join().expect("no panic");
+    let time = runtime.block_on(stuck).expect("no panic");
+    println!("-time {}", time.as_millis());
     println!("-longest {}", runtime.metrics().longest_poll.as_millis());
+}
+
+/// A runtime is entered again and again, for no time.
+fn block_on_often(runtime: &Runtime) {
+    (0..BLOCK_ONS).for_each(|_| runtime.block_on(async {}));
+    println!("-end");
 }
 
 #[test]
@@ -284,15 +293,36 @@ fn the_times_of_a_stuck_thread_are_read_now_and_then_and_not_at_each_look() {
         let Some(mut command) = strace(&log) else { return };
         command.args(["-e", "trace=openat"]);
         let mut scene = Scene::start(scene_under(command, "stuck for a while", mode));
-        let longest: usize = scene.wait_for("-longest ").parse().expect("milliseconds");
+        let mut number = |name| scene.wait_for(name).parse::<usize>().expect("milliseconds");
+        let (time, longest) = (number("-time "), number("-longest "));
         scene.end();
         let text = std::fs::read_to_string(&log).expect("strace has written it");
         std::fs::remove_file(&log).expect("it is ours");
         let readings = text.lines().filter(|line| line.contains("/schedstat")).count();
-        // Every 10 ms; one that waits for its core is looked at again without being longer in its
-        // poll. There are looks every millisecond meanwhile, where there are others to care for.
-        let usual = longest / 10;
-        let range = usual / 2..=usual * 3;
-        assert!(range.contains(&readings), "{mode}: {readings} readings in {longest} ms");
+        // Every 10 ms, from 5 ms on; a monitor that is kept waiting counts less time, and reads them
+        // less often. There are looks every millisecond meanwhile, where there are others to care for.
+        let range = longest / 20..=time / 10 + time / 50 + 3;
+        assert!(range.contains(&readings), "{mode}: {readings} readings in {longest} of {time} ms");
+    }
+}
+
+/// What the kernel knows of a thread is read when a poll is slow, and not whenever a thread becomes a
+/// worker.
+#[test]
+fn a_thread_in_block_on_reads_nothing_about_itself() {
+    let _watchdog = watch();
+    for mode in MODES {
+        let log =
+            std::env::temp_dir().join(format!("windlass-{}-often-{mode}", std::process::id()));
+        let Some(mut command) = strace(&log) else { return };
+        command.args(["-e", "trace=openat"]);
+        let mut scene = Scene::start(scene_under(command, "many times in block_on", mode));
+        scene.wait_for("-end");
+        scene.end();
+        let text = std::fs::read_to_string(&log).expect("strace has written it");
+        std::fs::remove_file(&log).expect("it is ours");
+        let readings = text.lines().filter(|line| line.contains("/proc/self/task")).count();
+        // The monitor may find a poll slow now and then, and reads two files.
+        assert!(readings < BLOCK_ONS / 4, "{mode}: {readings} readings in {BLOCK_ONS} calls");
     }
 }

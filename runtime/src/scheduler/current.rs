@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::worker::Worker;
+use crate::coop;
 use crate::sync::thread_local_const;
 
 thread_local_const! {
@@ -48,5 +49,11 @@ pub(crate) fn is_worker() -> Option<usize> {
 /// Makes this thread `worker`, or none, and returns which one it was. In the destructor of a
 /// thread-local it cannot become a worker.
 pub(super) fn replace_current(worker: Option<Rc<Worker>>) -> Option<Rc<Worker>> {
-    WORKER.try_with(|current| current.replace(worker)).ok().flatten()
+    let before = WORKER.try_with(|current| current.replace(worker)).ok().flatten();
+    // What has been counted on this thread is that of the worker that it was, or nobody's.
+    match &before {
+        Some(before) => before.remote().metrics.publish_forced_yields(),
+        None => drop(coop::take_forced_yields()),
+    }
+    before
 }

@@ -108,11 +108,6 @@ impl Worker {
         // In the destructor of a thread-local this thread does not become a worker, and what is
         // woken meanwhile goes through the injector.
         let outer = replace_current(Some(worker.clone()));
-        // What this thread has counted until now is not this worker's.
-        match &outer {
-            Some(outer) => outer.remote().metrics.publish_forced_yields(),
-            None => drop(coop::take_forced_yields()),
-        }
         let mut leave = Leave { outer, inner: Some(worker) };
         let worker = leave.inner.as_deref().expect("set above");
         worker.begin();
@@ -140,7 +135,6 @@ impl Worker {
 
     fn end(&self) {
         self.suspect_itself(timer::real_now());
-        self.remote().metrics.publish_forced_yields();
         let is_searching = self.is_searching.replace(false);
         let nobody_searches = if self.is_spare() {
             self.hand_over();

@@ -289,9 +289,9 @@ where
         })
     }
 
-    /// Nobody may be at the parts that change any more: the end is a write to each. A model would not
-    /// see that otherwise, if a reference were dropped without order; else this does nothing.
-    fn is_ending(&self) {
+    /// Tells a model that nobody may be at the parts that change any more, which it would not see
+    /// otherwise, if a reference were dropped without order: a write to each. Else it does nothing.
+    fn track_end(&self) {
         self.header.links.with_mut(|_| ());
         self.stage.with_mut(|_| ());
         self.join_waker.with_mut(|_| ());
@@ -348,7 +348,7 @@ where
     unsafe fn free(header: NonNull<Header>) {
         let cell = header.cast::<Cell<F, S>>();
         // SAFETY: the vtable belongs to this type, and the cell is still there.
-        unsafe { Self::of(header) }.is_ending();
+        unsafe { Self::of(header) }.track_end();
         contain(|| {
             // SAFETY: no reference is left; nobody looks at the cell again, also if a `Drop` panics.
             unsafe { ptr::drop_in_place(cell.as_ptr()) }
