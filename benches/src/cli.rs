@@ -126,6 +126,9 @@ fn one(args: OneArgs, read_heap: Option<ReadHeap>) -> io::Result<()> {
         None => micro::run(args.runtime, &job),
     };
     let metrics = metrics.ok_or_else(|| {
+        if !args.runtime.is_in_this_build() {
+            return args.runtime.is_missing();
+        }
         let Job { workload, .. } = &job;
         io::Error::other(format!("{} has no workload `{workload}`", args.runtime))
     })?;

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use std::fmt;
+use std::io;
 
 /// A runtime in one of its modes, or what is written without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -80,6 +81,16 @@ impl RuntimeName {
     /// Whether it is written without a runtime, as a floor to compare with: no peer, and without tasks.
     pub(crate) fn has_no_runtime(self) -> bool {
         matches!(self, RuntimeName::RawEpoll | RuntimeName::Threads)
+    }
+
+    /// Whether it can be run: the others need the feature `peers`.
+    pub(crate) fn is_in_this_build(self) -> bool {
+        cfg!(feature = "peers") || self.is_ours() || self.has_no_runtime()
+    }
+
+    /// What running it gives if it is not in this build.
+    pub(crate) fn is_missing(self) -> io::Error {
+        io::Error::other(format!("{self} is not in this build; build with `--features peers`"))
     }
 
     /// Whether it has worker threads; the two kinds are compared apart.

@@ -3,6 +3,10 @@
 //! A workload runs twice, with few and with many rounds; the difference divided by the operations
 //! between is the cost of one, and what starting up costs cancels out. Small workloads only on one
 //! thread, because a second would make the counts depend on timing; those of servers do so anyway.
+//!
+//! What a runtime does by the clock, such as a look at I/O every so often, is no cost of an operation,
+//! and under callgrind, where an operation takes fifty times as long, there is fifty times as much of
+//! it. A gate leaves it out by the name of its function.
 
 mod baseline;
 mod tool;
@@ -38,6 +42,10 @@ pub(crate) struct CountArgs {
     /// Percent.
     #[arg(long, default_value_t = 2.0)]
     tolerance: f64,
+    /// Leaves out the instructions of functions whose names match, and of what they call; `*` matches
+    /// anything.
+    #[arg(long)]
+    without: Option<String>,
     /// Counts each run so often and takes the least: what disturbs a run only adds to it.
     #[arg(long, default_value_t = 1)]
     runs: usize,
@@ -116,7 +124,7 @@ pub(crate) fn run(args: &CountArgs) -> io::Result<()> {
     if tools.is_empty() {
         return Ok(());
     }
-    let tools = Tools { tools, runs: args.runs };
+    let tools = Tools { tools, without: args.without.clone(), runs: args.runs };
     let mut results = Results::default();
     let mut failed = 0;
     for counted in WORKLOADS.iter().filter(|counted| includes(counted.workload)) {
@@ -198,7 +206,7 @@ fn count(counted: &Counted, runtime: RuntimeName, tools: &Tools) -> io::Result<M
         let report = ReportFile::new()?;
         let program = child::this_program()?;
         let mut command = Command::new(tool.program());
-        command.args(tool.arguments(&report.0)).arg(program).args(one(rounds));
+        command.args(tools.arguments(tool, &report)).arg(program).args(one(rounds));
         child::output(&mut command, LIMIT)?;
         tool.read(&report.0)
     };
@@ -216,7 +224,7 @@ fn count_server(
         let addr = ([127, 0, 0, 1], 0).into();
         let args = ServeArgs { runtime, addr, workers: 2, cpu: None };
         let mut wrapper = vec![tool.program().to_owned()];
-        wrapper.extend(tool.arguments(&report.0));
+        wrapper.extend(tools.arguments(tool, &report));
         let server = Server::start(&args, &wrapper)?;
         let mut load = LoadArgs::to(server.addr);
         load.connections = counted.connections;
@@ -233,13 +241,18 @@ fn count_server(
     tools.per_operation(many - few, |tool, is_long| counter(tool, if is_long { many } else { few }))
 }
 
-/// The tools that there are, and how often each run is counted.
+/// The tools that there are, what they do not count, and how often each run is counted.
 struct Tools {
     tools: Vec<Tool>,
+    without: Option<String>,
     runs: usize,
 }
 
 impl Tools {
+    fn arguments(&self, tool: Tool, report: &ReportFile) -> Vec<String> {
+        tool.arguments(&report.0, self.without.as_deref())
+    }
+
     /// The difference between a long and a short run, per operation.
     ///
     /// Of several runs of the same the least counts: what a busy machine makes the other threads of the
@@ -298,6 +311,7 @@ mod tests {
             workloads: Vec::new(),
             baseline: None,
             tolerance: 2.0,
+            without: None,
             runs: 1,
             json: None,
         };
@@ -315,7 +329,7 @@ mod tests {
     #[test]
     fn what_disturbs_one_of_two_runs_is_not_counted() {
         let runs = Cell::new(0);
-        let tools = Tools { tools: vec![Tool::Callgrind], runs: 2 };
+        let tools = Tools { tools: vec![Tool::Callgrind], without: None, runs: 2 };
         let metrics = tools.per_operation(10, |_, is_long| {
             runs.set(runs.get() + 1);
             let disturbance = [777, 0, 0, 55][runs.get() - 1];

@@ -38,14 +38,22 @@ impl Tool {
         }
     }
 
-    pub(super) fn arguments(self, report: &Path) -> Vec<String> {
+    /// `without` is a pattern for the names of functions whose instructions are left out.
+    pub(super) fn arguments(self, report: &Path, without: Option<&str>) -> Vec<String> {
         let report = report.display();
         match self {
-            Tool::Callgrind => vec![
-                "--tool=callgrind".to_owned(),
-                "--quiet".to_owned(),
-                format!("--callgrind-out-file={report}"),
-            ],
+            Tool::Callgrind => {
+                let fixed = ["--tool=callgrind", "--quiet"].map(str::to_owned);
+                let file = format!("--callgrind-out-file={report}");
+                let mut arguments: Vec<_> = fixed.into_iter().chain([file]).collect();
+                if let Some(pattern) = without {
+                    // A function to toggle at makes callgrind begin with counting off; in this order
+                    // it begins with counting on.
+                    arguments.push(format!("--toggle-collect={pattern}"));
+                    arguments.push("--collect-atstart=yes".to_owned());
+                }
+                arguments
+            }
             Tool::Strace => {
                 let fixed = ["-f", "-c", "-o"].map(str::to_owned);
                 fixed.into_iter().chain([report.to_string()]).collect()

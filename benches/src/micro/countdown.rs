@@ -87,6 +87,7 @@ mod tests {
             let countdown = Arc::clone(&countdown);
             std::thread::spawn(move || countdown.done());
         }
-        smol::block_on(countdown.wait());
+        let runtime = runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(countdown.wait());
     }
 }

@@ -18,11 +18,6 @@ mod yielding;
 
 use crate::runtimes::RuntimeName;
 use crate::shim::Shim;
-use crate::shim::compio::Compio;
-use crate::shim::monoio::Monoio;
-use crate::shim::nio::{NioCt, NioMt, NioPin};
-use crate::shim::smol::{SmolLocal, SmolMt};
-use crate::shim::tokio::{TokioCt, TokioMt};
 use crate::shim::windlass::{WindlassSt, WindlassWs};
 use measure::{Metrics, Plan};
 
@@ -174,21 +169,41 @@ macro_rules! timers {
     };
 }
 
-/// Runs `job` on `runtime`; `None` if that runtime has no such workload.
+/// Runs `job` on `runtime`; `None` if that runtime has no such workload, or is not in this build.
 pub(crate) fn run(runtime: RuntimeName, job: &Job) -> Option<Metrics> {
     match runtime {
-        RuntimeName::TokioMt => threaded!(TokioMt, job),
         RuntimeName::WindlassWs => threaded!(WindlassWs, job),
         RuntimeName::WindlassSt => workloads!(WindlassSt, job),
-        RuntimeName::TokioCt => workloads!(TokioCt, job),
-        RuntimeName::SmolMt => threaded!(SmolMt, job),
-        RuntimeName::SmolLocal => workloads!(SmolLocal, job),
-        RuntimeName::NioMt => threaded!(NioMt, job),
-        RuntimeName::NioPin => threaded!(NioPin, job),
-        RuntimeName::NioCt => workloads!(NioCt, job),
-        RuntimeName::Monoio => workloads!(Monoio, job),
-        RuntimeName::Compio => workloads!(Compio, job),
         RuntimeName::RawEpoll | RuntimeName::Threads => None,
+        #[cfg(feature = "peers")]
+        peer => peers::run(peer, job),
+        #[cfg(not(feature = "peers"))]
+        _ => None,
+    }
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use super::*;
+    use crate::shim::peers::compio::Compio;
+    use crate::shim::peers::monoio::Monoio;
+    use crate::shim::peers::nio::{NioCt, NioMt, NioPin};
+    use crate::shim::peers::smol::{SmolLocal, SmolMt};
+    use crate::shim::peers::tokio::{TokioCt, TokioMt};
+
+    pub(super) fn run(peer: RuntimeName, job: &Job) -> Option<Metrics> {
+        match peer {
+            RuntimeName::TokioMt => threaded!(TokioMt, job),
+            RuntimeName::TokioCt => workloads!(TokioCt, job),
+            RuntimeName::SmolMt => threaded!(SmolMt, job),
+            RuntimeName::SmolLocal => workloads!(SmolLocal, job),
+            RuntimeName::NioMt => threaded!(NioMt, job),
+            RuntimeName::NioPin => threaded!(NioPin, job),
+            RuntimeName::NioCt => workloads!(NioCt, job),
+            RuntimeName::Monoio => workloads!(Monoio, job),
+            RuntimeName::Compio => workloads!(Compio, job),
+            ours => unreachable!("{ours} is no peer"),
+        }
     }
 }
 
@@ -213,7 +228,8 @@ mod tests {
             "timeout_yield_t8",
             "spawn_remote_1",
         ];
-        for runtime in RuntimeName::ALL.iter().copied().filter(|name| !name.has_no_runtime()) {
+        let has_workloads = |name: &RuntimeName| name.is_in_this_build() && !name.has_no_runtime();
+        for runtime in RuntimeName::ALL.iter().copied().filter(has_workloads) {
             for workload in workloads {
                 let workload = workload.to_owned();
                 let plan = Plan::Rounds(1);

@@ -9,12 +9,9 @@
 //!   because the future that a thread blocks on is woken differently, and returns what that future returned.
 //! - `start(make)` spawns the future that `make` makes, which may hold this runtime's timers.
 
-pub(crate) mod compio;
-pub(crate) mod monoio;
-pub(crate) mod nio;
-pub(crate) mod smol;
+#[cfg(feature = "peers")]
+pub(crate) mod peers;
 pub(crate) mod threads;
-pub(crate) mod tokio;
 pub(crate) mod windlass;
 
 use std::future::Future;

@@ -104,8 +104,22 @@ async fn carry(listener: TcpListener, server: SocketAddr, plan: Plan, mut random
 
 const LENGTH: usize = 100_000;
 
+/// How long a client waits for bytes: long where some are on their way, briefly after the last one
+/// where the rest is swallowed.
+fn patience(plan: Plan, received: usize) -> Duration {
+    match plan {
+        Plan::SwallowAfter(most) if received == most => Duration::from_millis(300),
+        _ => Duration::from_secs(10),
+    }
+}
+
 /// Sends a stream and compares what comes back; returns how much that was, and how it ended.
-async fn client(addr: SocketAddr, id: u64, mut random: Random) -> (usize, io::Result<()>) {
+async fn client(
+    addr: SocketAddr,
+    plan: Plan,
+    id: u64,
+    mut random: Random,
+) -> (usize, io::Result<()>) {
     let stream = match TcpStream::connect(addr).await {
         Ok(stream) => stream,
         Err(error) => return (0, Err(error)),
@@ -125,8 +139,7 @@ async fn client(addr: SocketAddr, id: u64, mut random: Random) -> (usize, io::Re
     let reading = async {
         while received < LENGTH {
             let mut buf = vec![0; random.between(1, 9000)];
-            // For those whose bytes are swallowed; the others are far from it.
-            match timeout(Duration::from_secs(10), reader.read(&mut buf)).await {
+            match timeout(patience(plan, received), reader.read(&mut buf)).await {
                 Err(_) => return Err(ErrorKind::TimedOut.into()),
                 Ok(Ok(0)) => return Ok(()),
                 Ok(Ok(read)) => {
@@ -203,9 +216,9 @@ fn through_a_bad_network_living_connections_are_whole_and_the_others_end_with_th
             let serving = runtime::spawn(serve(server, CLIENTS));
             let addrs: io::Result<Vec<_>> = addrs.recv().await.expect("the proxy binds");
             served_at.send(server_addr).await.expect("the proxy waits");
-            let clients = addrs.expect("they are bound").into_iter().zip(0..);
+            let clients = addrs.expect("they are bound").into_iter().zip(&plans).zip(0..);
             let clients: Vec<_> = clients
-                .map(|(addr, id)| runtime::spawn(client(addr, id, random.split())))
+                .map(|((addr, plan), id)| runtime::spawn(client(addr, *plan, id, random.split())))
                 .collect();
             for (client, plan) in clients.into_iter().zip(plans) {
                 let (received, outcome) = client.await.expect("no panic");

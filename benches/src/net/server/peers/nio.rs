@@ -1,7 +1,7 @@
 //! nio serves; a connection is pinned to the worker that it is handed to.
 
 use crate::net::command::{ACK, Command, READ_AT_MOST};
-use crate::shim::nio::{NioCt, NioPin};
+use crate::shim::peers::nio::{NioCt, NioPin};
 use futures_util::AsyncWriteExt as _;
 use nio::net::{TcpConnection, TcpListener};
 use std::io;

@@ -1,7 +1,7 @@
 //! tokio serves.
 
 use crate::net::command::{ACK, Command, READ_AT_MOST};
-use crate::shim::tokio::{TokioCt, TokioMt};
+use crate::shim::peers::tokio::{TokioCt, TokioMt};
 use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,7 +1,7 @@
 //! smol serves.
 
 use crate::net::command::{ACK, Command, READ_AT_MOST};
-use crate::shim::smol::{SmolLocal, SmolMt};
+use crate::shim::peers::smol::{SmolLocal, SmolMt};
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::{TcpListener, TcpStream};
 use std::io;

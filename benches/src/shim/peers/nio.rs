@@ -3,7 +3,7 @@
 //!
 //! Its timers and sockets are not `Send`, so `start` pins the task to a worker in every mode.
 
-use super::{Remote, Shim};
+use crate::shim::{Remote, Shim};
 use nio::{JoinHandle, LocalRuntime, RuntimeBuilder, RuntimeContext};
 use std::future::Future;
 use std::io;

@@ -1,7 +1,7 @@
 //! smol with a static executor and threads that run it (`SmolMt`), as `smol::spawn` sets itself up,
 //! and with a `LocalExecutor` (`SmolLocal`).
 
-use super::{Remote, Shim};
+use crate::shim::{Remote, Shim};
 use smol::future::FutureExt as _;
 use smol::{Executor, LocalExecutor, Task, Timer};
 use std::future::{Future, pending};

@@ -1,7 +1,7 @@
 //! compio serves; its buffers are owned by the operation.
 
 use crate::net::command::{ACK, Command, READ_AT_MOST};
-use crate::shim::compio::Compio;
+use crate::shim::peers::compio::Compio;
 use compio::io::{AsyncRead as _, AsyncWriteExt as _};
 use compio::net::{TcpListener, TcpStream};
 use std::io;

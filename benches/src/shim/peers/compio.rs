@@ -1,22 +1,23 @@
-//! monoio over epoll: its `legacy` driver with timers.
+//! compio over epoll: without its feature for io_uring.
 
-use super::Shim;
-use monoio::task::JoinHandle;
-use monoio::{LegacyDriver, RuntimeBuilder};
+use crate::shim::Shim;
+use compio::runtime::{JoinHandle, Runtime};
 use std::future::Future;
 use std::time::Duration;
 
-/// monoio on the calling thread.
-pub(crate) struct Monoio;
+/// compio on the calling thread.
+pub(crate) struct Compio;
 
-impl Monoio {
+impl Compio {
     pub(crate) fn run<M, F>(_workers: usize, main: M) -> F::Output
     where
         M: FnOnce() -> F,
-        F: Future,
+        F: Future + 'static,
+        F::Output: 'static,
     {
-        let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-        runtime.expect("an epoll instance is available").block_on(main())
+        let runtime = Runtime::new().expect("an epoll instance is available");
+        let task = runtime.spawn(main());
+        runtime.block_on(task).expect("the workload does not panic")
     }
 
     pub(crate) fn start<M, F>(make: M) -> JoinHandle<F::Output>
@@ -25,11 +26,11 @@ impl Monoio {
         F: Future + 'static,
         F::Output: 'static,
     {
-        monoio::spawn(make())
+        compio::runtime::spawn(make())
     }
 }
 
-impl Shim for Monoio {
+impl Shim for Compio {
     type Join<T: Send + 'static> = JoinHandle<T>;
 
     fn spawn<F>(future: F) -> JoinHandle<F::Output>
@@ -37,18 +38,22 @@ impl Shim for Monoio {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        monoio::spawn(future)
+        compio::runtime::spawn(future)
+    }
+
+    fn detach<T: Send + 'static>(join: JoinHandle<T>) {
+        join.detach();
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        monoio::time::sleep(duration)
+        compio::time::sleep(duration)
     }
 
     fn timeout<F: Future + 'static>(
         duration: Duration,
         future: F,
     ) -> impl Future<Output = bool> + 'static {
-        let timeout = monoio::time::timeout(duration, future);
+        let timeout = compio::time::timeout(duration, future);
         async move { timeout.await.is_ok() }
     }
 }

@@ -1,6 +1,6 @@
 //! tokio with two workers (`TokioMt`) and on the current thread (`TokioCt`).
 
-use super::{Files, Remote, Shim};
+use crate::shim::{Files, Remote, Shim};
 use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::path::Path;

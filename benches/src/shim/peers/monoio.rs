@@ -1,23 +1,22 @@
-//! compio over epoll: without its feature for io_uring.
+//! monoio over epoll: its `legacy` driver with timers.
 
-use super::Shim;
-use compio::runtime::{JoinHandle, Runtime};
+use crate::shim::Shim;
+use monoio::task::JoinHandle;
+use monoio::{LegacyDriver, RuntimeBuilder};
 use std::future::Future;
 use std::time::Duration;
 
-/// compio on the calling thread.
-pub(crate) struct Compio;
+/// monoio on the calling thread.
+pub(crate) struct Monoio;
 
-impl Compio {
+impl Monoio {
     pub(crate) fn run<M, F>(_workers: usize, main: M) -> F::Output
     where
         M: FnOnce() -> F,
-        F: Future + 'static,
-        F::Output: 'static,
+        F: Future,
     {
-        let runtime = Runtime::new().expect("an epoll instance is available");
-        let task = runtime.spawn(main());
-        runtime.block_on(task).expect("the workload does not panic")
+        let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
+        runtime.expect("an epoll instance is available").block_on(main())
     }
 
     pub(crate) fn start<M, F>(make: M) -> JoinHandle<F::Output>
@@ -26,11 +25,11 @@ impl Compio {
         F: Future + 'static,
         F::Output: 'static,
     {
-        compio::runtime::spawn(make())
+        monoio::spawn(make())
     }
 }
 
-impl Shim for Compio {
+impl Shim for Monoio {
     type Join<T: Send + 'static> = JoinHandle<T>;
 
     fn spawn<F>(future: F) -> JoinHandle<F::Output>
@@ -38,22 +37,18 @@ impl Shim for Compio {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        compio::runtime::spawn(future)
-    }
-
-    fn detach<T: Send + 'static>(join: JoinHandle<T>) {
-        join.detach();
+        monoio::spawn(future)
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        compio::time::sleep(duration)
+        monoio::time::sleep(duration)
     }
 
     fn timeout<F: Future + 'static>(
         duration: Duration,
         future: F,
     ) -> impl Future<Output = bool> + 'static {
-        let timeout = compio::time::timeout(duration, future);
+        let timeout = monoio::time::timeout(duration, future);
         async move { timeout.await.is_ok() }
     }
 }

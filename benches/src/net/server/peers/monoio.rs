@@ -1,7 +1,7 @@
 //! monoio serves; its buffers are owned by the operation.
 
 use crate::net::command::{ACK, Command, READ_AT_MOST};
-use crate::shim::monoio::Monoio;
+use crate::shim::peers::monoio::Monoio;
 use monoio::io::{AsyncReadRent as _, AsyncWriteRentExt as _};
 use monoio::net::{TcpListener, TcpStream};
 use std::io;
