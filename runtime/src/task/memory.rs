@@ -297,7 +297,7 @@ unsafe impl Send for Magazines {}
 
 static SHELVES: [Shelf; SIZES] = [const {
     Shelf {
-        magazines: parking_lot::const_mutex(Magazines(ptr::null_mut())),
+        magazines: parking_lot::Mutex::new(Magazines(ptr::null_mut())),
         count: AtomicUsize::new(0),
     }
 }; SIZES];
