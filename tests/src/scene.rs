@@ -101,6 +101,12 @@ impl Scene {
         writeln!(input, "{line}").expect("the scene plays");
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

@@ -15,7 +15,7 @@ use runtime::time::{interval, sleep};
 use runtime::{Builder, Runtime, Scheduler};
 use rustix::process::{Signal, getpid, kill_process};
 use windlass_tests::{
-    Scene, current_scene, named, scene, scene_under, strace, wait_at, wait_until, watch,
+    Scene, current_scene, memory_kib, named, scene, scene_under, strace, wait_at, wait_until, watch,
 };
 
 /// How often the scene of that name enters its runtime.
@@ -107,6 +107,31 @@ fn the_default_prints_each_spawn_site_once() {
         assert_eq!(scene.wait_for("-blocked "), "3");
         let (_, errors) = scene.end();
         assert!(!errors.contains("has been stuck"), "a site was printed twice: {errors}");
+    }
+}
+
+/// What the names of functions are found with is as large as the debug information.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_report_was_made_with_does_not_stay_in_memory() {
+    let _watchdog = watch();
+    for mode in MODES {
+        let mut scene = Scene::start(scene("default report", mode));
+        scene.wait_for("-line ");
+        let before = memory_kib(scene.id(), "VmRSS");
+        scene.wait_for_error("stuck_processes::read_a_line");
+        let most = memory_kib(scene.id(), "VmHWM");
+        let mut now = most;
+        // It goes when the report has been printed; if it does not, the watchdog says so.
+        while now > before + (most - before) / 2 {
+            thread::yield_now();
+            now = memory_kib(scene.id(), "VmRSS");
+        }
+        eprintln!("{mode}: {before} KiB before a report, {most} at most, {now} after it");
+        scene.say("go on");
+        scene.wait_for("-line ");
+        scene.say("go on");
+        scene.end();
     }
 }
 

@@ -125,6 +125,12 @@ impl Reports {
         let started = shared.threads.start(&shared.config, name, move || {
             report.stack = watched.remote(worker).stack(&poll);
             tell(on_blocked.as_ref(), &report);
+            // A handler is called for each poll, perhaps soon again. Without one each spawn site
+            // speaks once, and need not pay for a faster second time.
+            #[cfg(target_os = "linux")]
+            if on_blocked.is_none() {
+                crate::stack::forget_names();
+            }
         });
         if started.is_err() {
             tell(self.on_blocked.as_ref(), &without_stack);

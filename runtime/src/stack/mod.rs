@@ -98,6 +98,12 @@ impl fmt::Debug for Hex {
     }
 }
 
+/// Frees what looking up names has left in memory, tens of megabytes in a large program. The next
+/// look-up reads the debug information again.
+pub(crate) fn forget_names() {
+    backtrace::clear_symbol_cache();
+}
+
 /// Captures the stack of `thread`, as it is now. Call it from another thread.
 ///
 /// Takes well under a millisecond for a thread blocked in a system call; for a running one about
