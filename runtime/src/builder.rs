@@ -214,7 +214,9 @@ impl Builder {
     /// [`Metrics`](crate::Metrics) counts all.
     ///
     /// With a function of your own, what the names in [`BlockedTask::stack`] were found with stays in
-    /// memory for the next report: tens of megabytes in a large program with debug information.
+    /// memory for the next report, even if the function does not look at them: tens of megabytes in a
+    /// large program with debug information. Reports of another runtime, without such a function,
+    /// free it.
     ///
     /// # Examples
     /// ```

@@ -26,7 +26,7 @@ pub(super) fn compare(path: &Path, results: &Results, tolerance: f64) -> io::Res
     let text = fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let baseline: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
-    let (mut compared, mut above) = (0, 0);
+    let (mut compared, mut above, mut far_below) = (0, 0, 0);
     for (workload, runtime, metric, before) in figures(&baseline) {
         let Some(now) = results.median(workload, runtime, metric) else {
             continue;
@@ -41,13 +41,21 @@ pub(super) fn compare(path: &Path, results: &Results, tolerance: f64) -> io::Res
             println!("{workload} {runtime}: {metric} {before:.2} -> {now:.2}: above the baseline");
         } else if now < before - slack {
             println!("{workload} {runtime}: {metric} {before:.2} -> {now:.2}: a new baseline?");
+            // Or nothing was counted.
+            far_below += usize::from(metric != SYSCALLS && now < before * 0.8);
         }
     }
     println!("{compared} counts compared, {above} above the baseline by over {tolerance} %");
     if compared == 0 {
         return Err(io::Error::other("nothing that was counted is in the baseline"));
     }
-    if above > 0 { Err(io::Error::other("counts above the baseline")) } else { Ok(()) }
+    if above > 0 {
+        return Err(io::Error::other("counts above the baseline"));
+    }
+    if far_below > 0 {
+        return Err(io::Error::other("counts far below the baseline, which asks for a new one"));
+    }
+    Ok(())
 }
 
 /// Our figures in a baseline.
@@ -92,7 +100,8 @@ mod tests {
         fs::write(&file.0, medians(&results(1000.0)).to_string()).expect("a temporary file");
         assert!(compare(&path, &results(1020.0), 2.0).is_ok());
         assert!(compare(&path, &results(1022.0), 2.0).is_err());
-        assert!(compare(&path, &results(500.0), 2.0).is_ok());
+        assert!(compare(&path, &results(810.0), 2.0).is_ok());
+        assert!(compare(&path, &results(10.0), 2.0).is_err(), "counting was off");
         assert!(compare(&path, &Results::default(), 2.0).is_err(), "nothing compared");
     }
 }

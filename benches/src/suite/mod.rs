@@ -68,7 +68,8 @@ impl Selection {
     /// The chosen ones of `defaults`, and of all runtimes if they are named.
     fn choose(&self, defaults: &[RuntimeName]) -> io::Result<Vec<RuntimeName>> {
         if self.runtimes.is_empty() {
-            return Ok(defaults.to_vec());
+            let defaults = defaults.iter().copied();
+            return Ok(defaults.filter(|runtime| runtime.is_in_this_build()).collect());
         }
         let mut chosen = Vec::new();
         for pattern in &self.runtimes {

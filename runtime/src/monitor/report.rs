@@ -123,14 +123,12 @@ impl Reports {
         let name = format!("{}-report", shared.config.thread_name);
         let without_stack = report.clone();
         let started = shared.threads.start(&shared.config, name, move || {
-            report.stack = watched.remote(worker).stack(&poll);
-            tell(on_blocked.as_ref(), &report);
             // A handler is called for each poll, perhaps soon again. Without one each spawn site
             // speaks once, and need not pay for a faster second time.
             #[cfg(target_os = "linux")]
-            if on_blocked.is_none() {
-                crate::stack::forget_names();
-            }
+            let _names = on_blocked.is_none().then(crate::stack::Names::borrow);
+            report.stack = watched.remote(worker).stack(&poll);
+            tell(on_blocked.as_ref(), &report);
         });
         if started.is_err() {
             tell(self.on_blocked.as_ref(), &without_stack);

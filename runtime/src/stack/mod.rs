@@ -42,9 +42,11 @@ mod thread;
 mod unwind;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use thread::Thread;
 
+use crate::panics::contain;
 use memory::Memory;
 use signal::Sampling;
 use thread::Activity;
@@ -98,10 +100,29 @@ impl fmt::Debug for Hex {
     }
 }
 
-/// Frees what looking up names has left in memory, tens of megabytes in a large program. The next
-/// look-up reads the debug information again.
-pub(crate) fn forget_names() {
-    backtrace::clear_symbol_cache();
+/// What names are found with: the debug information of the program, tens of megabytes if it is large.
+///
+/// It is read at the first look-up, and freed when the last of these goes, so that reports which come
+/// together read it once. Without one it stays.
+pub(crate) struct Names(());
+
+/// How many [`Names`] there are. Relaxed: who misses another frees what that one reads again.
+static BORROWED: AtomicUsize = AtomicUsize::new(0);
+
+impl Names {
+    pub(crate) fn borrow() -> Names {
+        BORROWED.fetch_add(1, Ordering::Relaxed);
+        Names(())
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        if BORROWED.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // It panics if a look-up of the program's own has, with its lock held.
+            contain(backtrace::clear_symbol_cache);
+        }
+    }
 }
 
 /// Captures the stack of `thread`, as it is now. Call it from another thread.
