@@ -127,7 +127,7 @@ fn one(args: OneArgs, read_heap: Option<ReadHeap>) -> io::Result<()> {
     };
     let metrics = metrics.ok_or_else(|| {
         if !args.runtime.is_in_this_build() {
-            return args.runtime.is_missing();
+            return args.runtime.missing();
         }
         let Job { workload, .. } = &job;
         io::Error::other(format!("{} has no workload `{workload}`", args.runtime))

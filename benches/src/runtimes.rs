@@ -89,7 +89,7 @@ impl RuntimeName {
     }
 
     /// What running it gives if it is not in this build.
-    pub(crate) fn is_missing(self) -> io::Error {
+    pub(crate) fn missing(self) -> io::Error {
         io::Error::other(format!("{self} is not in this build; build with `--features peers`"))
     }
 

@@ -61,6 +61,8 @@ fn read_a_line() {
 
 /// Two spawn sites, one of which is stuck twice.
 fn default_report(runtime: &Runtime) {
+    #[cfg(target_os = "linux")]
+    println!("-memory {}", memory_kib(std::process::id(), "VmRSS"));
     for round in 1..=2 {
         let line = line!() + 1;
         let first = task::Builder::new().name("import").spawn_on(
@@ -117,8 +119,7 @@ fn what_a_report_was_made_with_does_not_stay_in_memory() {
     let _watchdog = watch();
     for mode in MODES {
         let mut scene = Scene::start(scene("default report", mode));
-        scene.wait_for("-line ");
-        let before = memory_kib(scene.id(), "VmRSS");
+        let before: usize = scene.wait_for("-memory ").parse().expect("a number of KiB");
         scene.wait_for_error("stuck_processes::read_a_line");
         let most = memory_kib(scene.id(), "VmHWM");
         let mut now = most;
@@ -129,7 +130,6 @@ fn what_a_report_was_made_with_does_not_stay_in_memory() {
         }
         eprintln!("{mode}: {before} KiB before a report, {most} at most, {now} after it");
         scene.say("go on");
-        scene.wait_for("-line ");
         scene.say("go on");
         scene.end();
     }

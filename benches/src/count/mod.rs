@@ -160,13 +160,12 @@ fn runtimes(args: &CountArgs) -> io::Result<Vec<RuntimeName>> {
     for pattern in &args.runtimes {
         chosen.extend(RuntimeName::matching(pattern).map_err(io::Error::other)?);
     }
-    let is_chosen = |runtime: &RuntimeName| match args.runtimes.is_empty() {
-        true => runtime.is_in_this_build(),
-        false => chosen.contains(runtime),
-    };
+    if args.runtimes.is_empty() {
+        chosen.extend(RuntimeName::ALL.iter().filter(|runtime| runtime.is_in_this_build()));
+    }
     // nio's servers pin in both of its modes.
     let all = RuntimeName::ALL.iter().copied().filter(|name| *name != RuntimeName::NioMt);
-    Ok(all.filter(is_chosen).collect())
+    Ok(all.filter(|runtime| chosen.contains(runtime)).collect())
 }
 
 /// Whether the small workloads are counted on `runtime`.

@@ -52,7 +52,7 @@ fn serve_on(runtime: RuntimeName, workers: usize, listener: TcpListener) -> io::
         #[cfg(feature = "peers")]
         peer => peers::serve_on(peer, workers, listener),
         #[cfg(not(feature = "peers"))]
-        peer => Err(peer.is_missing()),
+        peer => Err(peer.missing()),
     }
 }
 
