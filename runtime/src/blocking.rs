@@ -384,9 +384,12 @@ impl Schedule for BlockingSchedule {
         drop(runnable);
     }
 
-    fn release(&self, task: &TaskRef) -> Option<TaskRef> {
-        self.0.forget_name(task.header());
+    fn release(&self, _task: &TaskRef) -> Option<TaskRef> {
         None
+    }
+
+    fn forget_name(&self, task: &Header) {
+        self.0.forget_name(task);
     }
 
     fn is_shut_down(&self) -> bool {

@@ -168,6 +168,17 @@ mod threads {
         };
     }
     pub(crate) use thread_local_const;
+
+    /// The same, for what loom's threads, which are all one thread of the system, must not share.
+    macro_rules! thread_local_of_a_model {
+        (static $name:ident: $type:ty = $value:expr;) => {
+            #[cfg(not(windlass_loom))]
+            std::thread_local! { static $name: $type = const { $value }; }
+            #[cfg(windlass_loom)]
+            loom::thread_local! { static $name: $type = $value; }
+        };
+    }
+    pub(crate) use thread_local_of_a_model;
 }
 
 #[cfg(windlass_shuttle)]
@@ -185,6 +196,7 @@ mod threads {
         };
     }
     pub(crate) use thread_local_const;
+    pub(crate) use thread_local_const as thread_local_of_a_model;
 }
 
 #[cfg(not(windlass_loom))]

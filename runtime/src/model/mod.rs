@@ -99,6 +99,8 @@ impl Schedule for Queue {
         self.0.owned.remove(task)
     }
 
+    fn forget_name(&self, _task: &Header) {}
+
     fn is_shut_down(&self) -> bool {
         false
     }

@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use loom::thread;
 
 use super::{CountDrop, Queue, WaitForFlags, block_on};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[test]
 fn wake_against_poll() {
@@ -130,6 +130,98 @@ fn shutdown_against_run_and_wake() {
         assert_eq!(drops.load(Ordering::Relaxed), 1);
         drop(slot.lock().take());
         queue.close();
+    });
+}
+
+/// Wakes itself in its first poll, and leaves its waker; ready when the flag is set.
+struct YieldOnce {
+    has_yielded: bool,
+    flag: Arc<AtomicBool>,
+    waker: Arc<Mutex<Option<Waker>>>,
+    _counter: CountDrop,
+}
+
+impl Future for YieldOnce {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.has_yielded, true) {
+            *self.waker.lock() = Some(cx.waker().clone());
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // Relaxed on purpose, as in `WaitForFlags`.
+        if self.flag.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl YieldOnce {
+    fn new() -> (YieldOnce, Arc<AtomicBool>, Arc<Mutex<Option<Waker>>>, Arc<AtomicUsize>) {
+        let (flag, waker) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let (_counter, drops) = CountDrop::new();
+        let future =
+            YieldOnce { has_yielded: false, flag: flag.clone(), waker: waker.clone(), _counter };
+        (future, flag, waker, drops)
+    }
+}
+
+#[test]
+fn a_task_that_wakes_itself_against_a_wake_up() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let (future, flag, slot, drops) = YieldOnce::new();
+        let join = queue.spawn(future);
+        queue.run_one();
+        let waker = slot.lock().take().expect("the first poll has left it");
+        let wakes = thread::spawn(move || {
+            flag.store(true, Ordering::Relaxed);
+            waker.wake();
+        });
+        queue.run_all();
+        wakes.join().expect("the waking thread does not panic");
+        queue.run_all();
+        assert!(join.is_finished(), "a wake-up was lost");
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        queue.close();
+    });
+}
+
+#[test]
+fn a_task_that_wakes_itself_against_an_abort() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let (future, _flag, slot, drops) = YieldOnce::new();
+        let join = queue.spawn(future);
+        let abort = join.abort_handle();
+        let aborts = thread::spawn(move || abort.abort());
+        queue.run_all();
+        aborts.join().expect("the aborter does not panic");
+        queue.run_all();
+        assert!(join.is_finished(), "an abort was lost");
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        drop(slot.lock().take());
+        queue.close();
+    });
+}
+
+#[test]
+fn a_task_that_wakes_itself_against_the_end() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let (future, _flag, slot, drops) = YieldOnce::new();
+        let join = queue.spawn(future);
+        let runner = queue.clone();
+        let runs = thread::spawn(move || {
+            runner.run_one();
+            runner.run_one();
+        });
+        queue.close();
+        runs.join().expect("the runner does not panic");
+        // The runner may have queued it after that.
+        queue.close();
+        assert!(join.is_finished(), "a task was left in a queue");
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        drop(slot.lock().take());
     });
 }
 

@@ -204,9 +204,7 @@ impl Shared {
     }
 
     pub(crate) fn forget_name(&self, task: &Header) {
-        if task.is_named() {
-            self.names.lock().remove(&task.id());
-        }
+        self.names.lock().remove(&task.id());
     }
 
     pub(crate) fn name(&self, id: Id) -> Option<Cow<'static, str>> {
@@ -352,8 +350,11 @@ impl Schedule for Arc<Shared> {
     }
 
     fn release(&self, task: &TaskRef) -> Option<TaskRef> {
-        self.forget_name(task.header());
         self.owned.remove(task)
+    }
+
+    fn forget_name(&self, task: &Header) {
+        Shared::forget_name(self, task);
     }
 
     fn is_shut_down(&self) -> bool {

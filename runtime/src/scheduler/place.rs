@@ -68,6 +68,10 @@ impl Place {
         // Its wheel too must be turned by somebody: the monitor does that from now on.
         self.shared.monitor.look_now();
         self.shared.relieve(self.index);
+        if self.shared.is_shut_down() {
+            // The other workers may have emptied the queues for the last time.
+            self.shared.drain();
+        }
         if !self.shared.is_polled() {
             self.shared.start_spare();
         }

@@ -102,10 +102,17 @@ mod imp {
             let runnable = runnables.pop_front()?;
             let len = runnables.len();
             self.len.store(len, Ordering::Relaxed);
-            if len == KEPT && runnables.capacity() >= 4 * KEPT {
-                runnables.shrink_to(2 * KEPT);
+            if len == KEPT {
+                give_memory_back(&mut runnables);
             }
             Some(runnable)
+        }
+    }
+
+    #[cold]
+    fn give_memory_back(runnables: &mut VecDeque<Runnable>) {
+        if runnables.capacity() >= 4 * KEPT {
+            runnables.shrink_to(2 * KEPT);
         }
     }
 

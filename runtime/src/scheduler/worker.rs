@@ -179,8 +179,9 @@ impl Worker {
         let root_wakeup = root.as_ref().map(|root| root.wakeup());
         let is_root_woken = || root_wakeup.as_ref().is_some_and(|wakeup| wakeup.is_woken());
         let local = local_tasks();
+        let is_spare = self.is_spare();
         loop {
-            if self.shared.is_shut_down() || self.is_spare() && self.shared.may_retire() {
+            if self.shared.is_shut_down() || is_spare && self.shared.may_retire() {
                 return false;
             }
             if is_root_woken()
@@ -236,12 +237,14 @@ impl Worker {
             }
         }
         self.next_in_a_row.set(0);
-        // Tasks that may not leave this thread take turns with those that may.
-        let queued = || self.queue.pop();
-        let local = || local?.take();
-        let is_local_turn = !self.is_local_turn.get();
-        self.is_local_turn.set(is_local_turn);
-        let found = if is_local_turn { local().or_else(queued) } else { queued().or_else(local) };
+        let found = match local.filter(|tasks| tasks.may_have_work()) {
+            None => self.queue.pop(),
+            // Tasks that may not leave this thread take turns with those that may.
+            Some(local) if self.is_local_turn.replace(!self.is_local_turn.get()) => {
+                self.queue.pop().or_else(|| local.take())
+            }
+            Some(local) => local.take().or_else(|| self.queue.pop()),
+        };
         found.or_else(|| self.remote().next.take())
     }
 
@@ -373,8 +376,12 @@ impl Worker {
     }
 
     /// Drops the tasks of this worker, which has left its loop because the runtime ends.
+    ///
+    /// The futures of those that woke themselves lie in queues, and perhaps in that of a worker which
+    /// is stuck and waits for one of them: so this empties all queues.
     pub(crate) fn shut_down(&self) {
         self.shared.shut_down_tasks();
+        self.shared.drain();
         while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
             drop(runnable);
         }

@@ -3,6 +3,7 @@
 use std::alloc::Layout;
 use std::any::Any;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
@@ -10,11 +11,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::header::{Header, Links, TaskRef, Vtable};
 use super::join::JoinHandle;
-use super::state::{Finish, Start, State};
+use super::state::{Complete, Finish, Start, State};
 use super::{Current, Id, JoinError, Runnable, Schedule, Watch, memory, waker};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::AtomicU8;
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// One allocation per task. `repr(C)` puts the header first, so that the pointers are the same.
 #[repr(C)]
@@ -23,7 +24,8 @@ struct Cell<F: Future, S> {
     scheduler: S,
     /// Belongs to whoever holds `RUNNING`; after `COMPLETE` to the `JoinHandle`.
     stage: UnsafeCell<Stage<F>>,
-    /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread.
+    /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread, which
+    /// leaves it empty.
     join_waker: UnsafeCell<Option<Waker>>,
 }
 
@@ -88,6 +90,7 @@ where
             shard: birth.shard,
             is_named: birth.is_named,
             suspicion: AtomicU8::new(0),
+            runnable_has_running: AtomicBool::new(false),
         },
         scheduler,
         stage: UnsafeCell::new(Stage::Running(future)),
@@ -130,8 +133,16 @@ where
     unsafe fn run(header: NonNull<Header>, watch: &Watch) -> Option<Runnable> {
         // SAFETY: the vtable belongs to this type, and the `Runnable`'s reference keeps it alive.
         let cell = unsafe { Self::of(header) };
-        let _current = Current::enter(&cell.header);
-        match cell.header.state.start_running() {
+        // SAFETY: the `Runnable`'s reference keeps the task until it is given back below; after that
+        // no foreign code runs in here.
+        let current = unsafe { Current::enter(header) };
+        let start = if cell.header.runnable_has_running.load(Ordering::Relaxed) {
+            cell.header.runnable_has_running.store(false, Ordering::Relaxed);
+            cell.header.state.go_on_running()
+        } else {
+            cell.header.state.start_running()
+        };
+        match start {
             Start::Poll => {}
             Start::Cancel => {
                 cell.cancel_future();
@@ -153,8 +164,18 @@ where
             unsafe { Self::complete(header) }
             return None;
         }
-        match cell.header.state.finish_pending() {
+        let finish = if current.has_woken_itself() {
+            cell.header.state.finish_woken()
+        } else {
+            cell.header.state.finish_pending()
+        };
+        match finish {
             Finish::Idle => {}
+            Finish::GoOn => {
+                cell.header.runnable_has_running.store(true, Ordering::Relaxed);
+                // SAFETY: the `Runnable`'s reference lives on in the new one, and `RUNNING` with it.
+                return cell.scheduler.again(unsafe { Runnable::from_raw(header) });
+            }
             Finish::Requeue => {
                 // SAFETY: the `Runnable`'s reference lives on in the new one; `NOTIFIED` is set.
                 return cell.scheduler.again(unsafe { Runnable::from_raw(header) });
@@ -232,43 +253,54 @@ where
         self.drop_future(Stage::Cancelled { by_shutdown: self.scheduler.is_shut_down() });
     }
 
-    /// Publishes the output and gives back the references of the `Runnable` and of the owned list.
-    /// Takes a pointer, because the last of them may free the cell.
+    /// Publishes the output and gives back the references of the `Runnable` and of the owned list:
+    /// with the same change of the state word, where nobody waits. Takes a pointer, because the last
+    /// of them may free the cell.
     ///
     /// # Safety
     /// - The caller holds `RUNNING`, and the future has been dropped.
     /// - One counted reference belongs to the caller, who gives it up.
     unsafe fn complete(header: NonNull<Header>) {
-        // SAFETY: the caller's reference, given up at the end.
-        let task = unsafe { TaskRef::from_raw(header) };
-        {
-            // SAFETY: the vtable belongs to this type, and `task` keeps it alive in this block.
-            let cell = unsafe { Self::of(header) };
-            let snapshot = cell.header.state.complete();
-            if !snapshot.has_join_interest() {
-                cell.drop_unread_output();
-            } else if snapshot.has_join_waker() {
-                cell.wake_join();
-            }
-            drop(cell.scheduler.release(&task));
+        // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive until
+        // it is given back below.
+        let cell = unsafe { Self::of(header) };
+        // Whoever has dropped the handle does not want it again.
+        let is_unread = !cell.header.state.load().has_join_interest();
+        if is_unread {
+            cell.drop_unread_output();
         }
-        drop(task);
+        let references = 1 + usize::from(cell.leave_list(header));
+        // A report may need the name until the output is dropped.
+        let is_named = cell.header.is_named;
+        match cell.header.state.complete(is_unread, if is_named { 0 } else { references }) {
+            Complete::Done if is_named => {}
+            Complete::Done => return,
+            // SAFETY: the transition gave the last reference back.
+            Complete::Free => return unsafe { Self::free(header) },
+            Complete::WakeJoin => cell.wake_join(),
+            Complete::DropOutput => cell.drop_unread_output(),
+        }
+        if is_named {
+            cell.scheduler.forget_name(&cell.header);
+        }
+        if cell.header.state.drop_refs(references) {
+            // SAFETY: those were the last references.
+            unsafe { Self::free(header) }
+        }
+    }
+
+    /// Takes the task out of the list of live tasks. True: the list's reference is the caller's now.
+    fn leave_list(&self, header: NonNull<Header>) -> bool {
+        // SAFETY: the caller's reference keeps the task alive, and is not given up by this one.
+        let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(header) });
+        self.scheduler.release(&task).map(TaskRef::into_raw).is_some()
     }
 
     fn wake_join(&self) {
-        contain(|| {
-            self.join_waker.with(|slot| {
-                // SAFETY: `JOIN_WAKER` is set and the task is complete, so the slot is ours to read.
-                if let Some(waker) = unsafe { &*slot } {
-                    waker.wake_by_ref();
-                }
-            });
-        });
-        if !self.header.state.give_join_waker_up().has_join_interest() {
-            // The handle went away while we read the slot, and left it to us.
-            // SAFETY: neither the handle nor anybody else looks at the slot any more.
-            let waker = self.join_waker.with_mut(|slot| unsafe { (*slot).take() });
-            drop_quietly(waker);
+        // SAFETY: `JOIN_WAKER` is set and the task is complete, so the slot is ours to empty.
+        let waker = self.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+        if let Some(waker) = waker {
+            contain(|| waker.wake());
         }
     }
 
@@ -309,7 +341,8 @@ where
     unsafe fn cancel(header: NonNull<Header>) {
         // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive.
         let cell = unsafe { Self::of(header) };
-        let _current = Current::enter(&cell.header);
+        // SAFETY: the caller's reference outlives this function.
+        let _current = unsafe { Current::enter(header) };
         cell.drop_future(Stage::Cancelled { by_shutdown: true });
         cell.header.state.add_ref();
         // SAFETY: the future is gone; the reference that was just counted is given up here, and the

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use super::state::{State, Wake};
 use super::{Id, Runnable, Watch};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The first field of every task's allocation; a pointer to it is a pointer to the task.
 ///
@@ -29,6 +29,10 @@ pub(crate) struct Header {
     /// each poll that was not. Written only by the thread that has `RUNNING`, so that relaxed loads
     /// and stores do; read by the holder of the `Runnable`.
     pub(super) suspicion: AtomicU8,
+    /// Whether the `Runnable` has `RUNNING` with it. Written by the thread that has `RUNNING`, read
+    /// by the one that has the `Runnable`; relaxed, for both are handed on together, by queues that
+    /// acquire and release.
+    pub(super) runnable_has_running: AtomicBool,
 }
 
 /// How many good polls it takes a task that was once slow to be trusted again.
@@ -162,10 +166,6 @@ impl Header {
         self.shard as usize
     }
 
-    pub(crate) fn is_named(&self) -> bool {
-        self.is_named
-    }
-
     /// Whether one of the task's last polls was slow, so that the next may be.
     #[inline]
     pub(crate) fn is_suspect(&self) -> bool {
@@ -196,14 +196,23 @@ impl Runnable {
     #[inline]
     pub(crate) fn run(self, watch: &Watch) -> Option<Runnable> {
         let run = self.header().vtable.run;
-        let header = self.0.into_raw();
+        let header = self.into_raw();
         // SAFETY: a `Runnable` is the one permission to poll, and its reference goes along.
         unsafe { run(header, watch) }
     }
 
+    /// Drops the future here instead of polling it.
+    pub(crate) fn shut_down(self) {
+        // SAFETY: `into_raw` leaves its counted reference to us. If `RUNNING` was with it, nobody
+        // has it any more; but those who are shut down by this were never polled.
+        let task = unsafe { TaskRef::from_raw(self.into_raw()) };
+        task.shut_down();
+    }
+
     /// For storage in a single word. The permission is lost if the word is.
+    #[inline]
     pub(super) fn into_raw(self) -> NonNull<Header> {
-        self.0.into_raw()
+        ManuallyDrop::new(self).0.as_ptr()
     }
 
     /// # Safety
@@ -211,5 +220,14 @@ impl Runnable {
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Runnable {
         // SAFETY: `into_raw` left its counted reference to us.
         Runnable(unsafe { TaskRef::from_raw(header) })
+    }
+}
+
+impl Drop for Runnable {
+    fn drop(&mut self) {
+        if self.header().runnable_has_running.load(Ordering::Relaxed) {
+            // SAFETY: `RUNNING` is ours, and `self` is a reference of our own.
+            unsafe { (self.header().vtable.cancel)(self.0.as_ptr()) }
+        }
     }
 }

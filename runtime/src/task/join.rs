@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Id;
 use super::header::{Header, TaskRef};
+use super::state::DropJoin;
 use crate::coop;
 use crate::panics::drop_quietly;
 
@@ -33,7 +35,8 @@ use crate::panics::drop_quietly;
 /// # });
 /// ```
 pub struct JoinHandle<T> {
-    task: TaskRef,
+    /// Given back by `drop`, together with the rights of the handle where that is possible.
+    task: ManuallyDrop<TaskRef>,
     _output: PhantomData<T>,
 }
 
@@ -52,7 +55,8 @@ impl<T> JoinHandle<T> {
     /// - One counted reference belongs to the caller, who gives it up, and no other handle exists.
     pub(super) unsafe fn from_raw(header: NonNull<Header>) -> JoinHandle<T> {
         // SAFETY: the caller gives its counted reference up.
-        JoinHandle { task: unsafe { TaskRef::from_raw(header) }, _output: PhantomData }
+        let task = unsafe { TaskRef::from_raw(header) };
+        JoinHandle { task: ManuallyDrop::new(task), _output: PhantomData }
     }
 
     /// Asks the task to end: its future is dropped at its next `.await`, by the thread that runs it.
@@ -67,7 +71,7 @@ impl<T> JoinHandle<T> {
     /// Another handle, which can only abort and ask.
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle { task: self.task.clone() }
+        AbortHandle { task: TaskRef::clone(&self.task) }
     }
 
     /// Whether the task is complete: finished, panicked or cancelled.
@@ -137,22 +141,47 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        let header = self.task.header();
-        let (after, was_complete) = header.state.drop_join_interest();
-        // The output first, and on this thread whatever happens: it need not be `Send`.
-        if was_complete {
-            // SAFETY: the task is complete and this was its handle, so the output is ours.
-            unsafe { (header.vtable.drop_output)(self.task.as_ptr()) }
+        match self.task.header().state.drop_join() {
+            DropJoin::Done => {}
+            // SAFETY: the transition gave the last reference back.
+            DropJoin::Free => unsafe { (self.task.header().vtable.free)(self.task.as_ptr()) },
+            DropJoin::EmptySlot => {
+                self.empty_slot();
+                // SAFETY: the handle's reference, which is not used again.
+                unsafe { ManuallyDrop::drop(&mut self.task) }
+            }
+            DropJoin::Complete { slot_is_ours } => self.leave_complete(slot_is_ours),
         }
-        if !after.has_join_waker() {
-            // SAFETY: the handle's reference keeps the task alive.
-            let slot = unsafe { (header.vtable.join_waker)(self.task.as_ptr()) };
-            // SAFETY: the slot is a field of the task, which outlives `self`.
-            let slot = unsafe { slot.as_ref() };
-            // SAFETY: `JOIN_WAKER` is clear and only this handle could set it: the slot is ours.
-            drop_quietly(slot.with_mut(|slot| unsafe { (*slot).take() }));
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Disposes of what a complete task has left to its handle, and of the handle's reference.
+    fn leave_complete(&mut self, slot_is_ours: bool) {
+        let header = self.task.as_ptr();
+        let vtable = self.task.header().vtable;
+        // The output on this thread, whatever happens: it need not be `Send`.
+        // SAFETY: the task is complete and this is its handle, so the output is ours.
+        unsafe { (vtable.drop_output)(header) }
+        if slot_is_ours {
+            self.empty_slot();
         }
+        if self.task.header().state.leave_complete() {
+            // SAFETY: the transition gave the last reference back.
+            unsafe { (vtable.free)(header) }
+        }
+    }
+
+    /// The caller has found that the slot of the join waker is the handle's.
+    fn empty_slot(&self) {
+        // SAFETY: the handle's reference keeps the task alive.
+        let slot = unsafe { (self.task.header().vtable.join_waker)(self.task.as_ptr()) };
+        // SAFETY: the slot is a field of the task, which outlives `self`.
+        let slot = unsafe { slot.as_ref() };
+        // SAFETY: `JOIN_WAKER` is clear and only this handle could set it: the slot is ours.
+        drop_quietly(slot.with_mut(|slot| unsafe { (*slot).take() }));
     }
 }
 

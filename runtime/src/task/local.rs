@@ -135,17 +135,29 @@ impl LocalTasks {
     }
 
     /// The next runnable of this thread, if there is one.
+    #[inline]
     pub(crate) fn take(&self) -> Option<Runnable> {
         if self.inbox.is_filled.load(Ordering::Relaxed) {
-            let mut woken = self.inbox.woken.lock();
-            self.inbox.is_filled.store(false, Ordering::Relaxed);
-            if !woken.runnables.is_empty() {
-                self.queue.borrow_mut().append(&mut woken.runnables);
-                // This thread is awake, which counts as much.
-                self.inbox.shared.remove_wakeup();
-            }
+            self.empty_inbox();
         }
         self.queue.borrow_mut().pop_front()
+    }
+
+    #[cold]
+    fn empty_inbox(&self) {
+        let mut woken = self.inbox.woken.lock();
+        self.inbox.is_filled.store(false, Ordering::Relaxed);
+        if !woken.runnables.is_empty() {
+            self.queue.borrow_mut().append(&mut woken.runnables);
+            // This thread is awake, which counts as much.
+            self.inbox.shared.remove_wakeup();
+        }
+    }
+
+    /// Whether [`LocalTasks::take`] may find something.
+    #[inline]
+    pub(crate) fn may_have_work(&self) -> bool {
+        self.inbox.is_filled.load(Ordering::Relaxed) || !self.queue.borrow().is_empty()
     }
 
     /// Whether a task is alive that only this thread can run.
@@ -220,8 +232,11 @@ impl Schedule for LocalSchedule {
     }
 
     fn release(&self, task: &TaskRef) -> Option<TaskRef> {
-        self.0.shared.forget_name(task.header());
         self.0.owned.remove(task)
+    }
+
+    fn forget_name(&self, task: &Header) {
+        self.0.shared.forget_name(task);
     }
 
     fn is_shut_down(&self) -> bool {

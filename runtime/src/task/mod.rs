@@ -7,6 +7,8 @@ mod builder;
 #[allow(unsafe_code)]
 mod cell;
 #[allow(unsafe_code)]
+mod current;
+#[allow(unsafe_code)]
 mod header;
 #[allow(unsafe_code)]
 mod join;
@@ -27,7 +29,6 @@ mod yield_now;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sync::thread_local_const;
@@ -43,6 +44,7 @@ pub use crate::handle::spawn;
 pub use crate::scheduler::block_in_place;
 
 pub(crate) use cell::{Birth, new_task};
+pub(crate) use current::Current;
 pub(crate) use header::{Header, TaskRef};
 pub(crate) use join::panic_message;
 pub(crate) use local::{LocalTasks, local_tasks, with_local_tasks};
@@ -53,16 +55,10 @@ pub(crate) use watch::{Watch, Watched};
 
 /// The permission to poll a task once. Exists at most once per task.
 ///
-/// Dropping it without running it gives up the reference only: the task stays `NOTIFIED` and is
-/// never polled again. That is right when, and only when, its owner shuts it down.
+/// Dropping it without running it gives up the reference: the task stays `NOTIFIED` and is never
+/// polled again. That is right when, and only when, its owner shuts it down. One that was queued
+/// with `RUNNING`, because its task woke itself, has the future with it, and drops that too.
 pub(crate) struct Runnable(TaskRef);
-
-impl Runnable {
-    /// Drops the future here instead of polling it.
-    pub(crate) fn shut_down(self) {
-        self.0.shut_down();
-    }
-}
 
 /// What a task needs to know of its scheduler.
 ///
@@ -86,8 +82,12 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Takes a complete task out of the list of live tasks; returns the list's reference.
+    /// Takes a task that is about to be complete out of the list of live tasks; returns the list's
+    /// reference.
     fn release(&self, task: &TaskRef) -> Option<TaskRef>;
+
+    /// Called for a complete task that has a name.
+    fn forget_name(&self, task: &Header);
 
     /// Whether the runtime has ended, so that a task that is cancelled is so for that reason.
     fn is_shut_down(&self) -> bool;
@@ -128,40 +128,6 @@ impl Id {
 
     pub(crate) fn as_u64(self) -> u64 {
         self.0
-    }
-}
-
-/// The task that this thread is polling, or whose future it is dropping.
-#[derive(Clone, Copy)]
-pub(crate) struct Current {
-    pub(crate) id: Id,
-    pub(crate) spawned_at: &'static Location<'static>,
-    pub(crate) is_named: bool,
-}
-
-thread_local_const! {
-    static CURRENT: Cell<Option<Current>> = Cell::new(None);
-}
-
-impl Current {
-    #[inline]
-    fn enter(task: &Header) -> CurrentGuard {
-        let now = Current { id: task.id, spawned_at: task.spawned_at, is_named: task.is_named };
-        CurrentGuard(CURRENT.with(|current| current.replace(Some(now))))
-    }
-
-    pub(crate) fn get() -> Option<Current> {
-        CURRENT.try_with(Cell::get).ok().flatten()
-    }
-}
-
-/// Restores what was current before, which is another task when tasks nest.
-struct CurrentGuard(Option<Current>);
-
-impl Drop for CurrentGuard {
-    #[inline]
-    fn drop(&mut self) {
-        CURRENT.with(|current| current.set(self.0));
     }
 }
 

@@ -8,18 +8,24 @@
 //!    |                  +------------------------------+   |
 //!    +-----------------------------------------------------+
 //!                          finish_pending
+//!
+//!   RUNNING ---------> RUNNING, in a queue -----------> RUNNING
+//!         finish_woken                    go_on_running
 //! ```
 //!
 //! - `RUNNING`: one thread has exclusive access to the stage (the future or its output). Set by
-//!   [`State::start_running`] or [`State::shut_down`], cleared by whoever set it.
+//!   [`State::start_running`] or [`State::shut_down`], cleared by whoever has it then. A task that
+//!   wakes itself by reference in its poll, as by `yield_now`, keeps it: it goes through the queue
+//!   with the [`Runnable`](super::Runnable), to the thread that takes that, so that yielding does not
+//!   write this word at all.
 //! - `NOTIFIED`: a [`Runnable`](super::Runnable) exists, in some queue or in the hands of the thread
 //!   that is about to queue it; or, while `RUNNING`, the task was woken during its poll and the
 //!   thread that polls it must queue it again.
 //! - `COMPLETE`: the future is gone. The stage belongs to the `JoinHandle` while `JOIN_INTEREST` is set.
 //! - `ABORTED`: whoever has `RUNNING` next, or has it now, drops the future instead of polling it.
 //! - `JOIN_INTEREST`: the `JoinHandle` is alive. It is the only one that clears this bit.
-//! - `JOIN_WAKER`: the join waker's slot is filled and belongs to the thread that completes the task;
-//!   while it is clear the slot belongs to the `JoinHandle`.
+//! - `JOIN_WAKER`: the join waker's slot is filled and belongs to the thread that completes the task,
+//!   which empties it and leaves the bit; while it is clear the slot belongs to the `JoinHandle`.
 //! - the rest of the word counts references: the owned list, the `Runnable`, the `JoinHandle`, each
 //!   `AbortHandle` and each `Waker` hold one. A reference keeps the memory, not the future.
 //!
@@ -70,6 +76,8 @@ pub(crate) enum Finish {
     Idle,
     /// Queue the `Runnable` again: the task was woken while it ran.
     Requeue,
+    /// Queue the `Runnable` again, and `RUNNING` with it: the task has woken itself.
+    GoOn,
     /// Drop the future: the task was aborted while it ran. `RUNNING` is still set.
     Cancel,
     /// The reference given back was the last one: free the task.
@@ -86,6 +94,35 @@ pub(crate) enum Wake {
     Submit,
     /// The reference given up was the last one: free the task.
     Free,
+}
+
+/// What the thread that completed a task must still do.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Complete {
+    /// Nothing: its references have been given back, and others remain.
+    Done,
+    /// The references given back were the last: free the task.
+    Free,
+    /// Take the join waker and wake it, then give the references back.
+    WakeJoin,
+    /// The `JoinHandle` is gone since the last look: drop the output, then give the references back.
+    DropOutput,
+}
+
+/// What the `JoinHandle` must still do when it is dropped.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DropJoin {
+    /// Nothing: its reference has been given back, and others remain.
+    Done,
+    /// The reference given back was the last one: free the task.
+    Free,
+    /// Empty the slot of the join waker, then give the reference back.
+    EmptySlot,
+    /// Drop the output, empty the slot unless the completing thread does, then call
+    /// [`State::leave_complete`].
+    Complete { slot_is_ours: bool },
 }
 
 impl State {
@@ -124,6 +161,29 @@ impl State {
         })
     }
 
+    /// The `Runnable` was queued with `RUNNING`, and is about to be polled again.
+    ///
+    /// If a wake-up has come meanwhile this poll is for it, and acquires what the waker's thread
+    /// wrote. One that the load does not see yet is found by the next look at the word.
+    #[inline]
+    pub(crate) fn go_on_running(&self) -> Start {
+        let mut now = self.0.load(Ordering::Acquire);
+        if now & NOTIFIED != 0 {
+            now = self.0.fetch_and(!NOTIFIED, Ordering::AcqRel);
+        }
+        debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
+        if now & ABORTED != 0 { Start::Cancel } else { Start::Poll }
+    }
+
+    /// The poll returned `Pending`, and the task has woken itself meanwhile. An abort that the load
+    /// does not see yet is found by the next poll's.
+    #[inline]
+    pub(crate) fn finish_woken(&self) -> Finish {
+        let now = self.0.load(Ordering::Acquire);
+        debug_assert!(now & RUNNING != 0 && now & COMPLETE == 0);
+        if now & ABORTED != 0 { Finish::Cancel } else { Finish::GoOn }
+    }
+
     /// The poll returned `Pending`; gives the `Runnable`'s reference back unless it is needed again.
     #[inline]
     pub(crate) fn finish_pending(&self) -> Finish {
@@ -140,12 +200,23 @@ impl State {
         })
     }
 
-    /// `RUNNING` to `COMPLETE`, after the stage holds the output. Returns the word as it is now.
+    /// `RUNNING` to `COMPLETE`, after the stage holds the output, or what is left if `is_unread`: the
+    /// caller found no `JoinHandle`, and dropped it. Gives back `references`, unless there is more to do.
     #[inline]
-    pub(crate) fn complete(&self) -> Snapshot {
-        let before = self.0.fetch_xor(RUNNING | COMPLETE, Ordering::AcqRel);
-        debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
-        Snapshot(before ^ (RUNNING | COMPLETE))
+    pub(crate) fn complete(&self, is_unread: bool, references: usize) -> Complete {
+        self.update(|now| {
+            debug_assert!(now.0 & RUNNING != 0 && now.0 & COMPLETE == 0);
+            debug_assert!(!(is_unread && now.has_join_interest()));
+            let complete = now.0 ^ (RUNNING | COMPLETE);
+            if now.has_join_waker() {
+                return (complete, Complete::WakeJoin);
+            }
+            if !is_unread && !now.has_join_interest() {
+                return (complete, Complete::DropOutput);
+            }
+            let next = complete - references * REF_ONE;
+            (next, if next & REF_MASK == 0 { Complete::Free } else { Complete::Done })
+        })
     }
 
     /// A wake-up by reference.
@@ -198,17 +269,36 @@ impl State {
         })
     }
 
-    /// The `JoinHandle` goes away. True: the task was complete, so the caller must drop the output.
-    pub(crate) fn drop_join_interest(&self) -> (Snapshot, bool) {
+    /// The `JoinHandle` goes away. Before the completion that is one change: the slot is empty while
+    /// `JOIN_WAKER` is clear, and comes back to the handle when this clears it. A complete task is
+    /// left as it is, since its output is the handle's.
+    #[inline]
+    pub(crate) fn drop_join(&self) -> DropJoin {
+        let now = self.load();
+        if now.is_complete() {
+            return DropJoin::Complete { slot_is_ours: !now.has_join_waker() };
+        }
         self.update(|now| {
-            debug_assert!(now.0 & JOIN_INTEREST != 0);
-            let complete = now.0 & COMPLETE != 0;
-            // Before completion the waker's slot comes back to the handle, which empties it; after
-            // completion the completing thread owns it until it clears the bit itself.
-            let clear = if complete { JOIN_INTEREST } else { JOIN_INTEREST | JOIN_WAKER };
-            let next = now.0 & !clear;
-            (next, (Snapshot(next), complete))
+            debug_assert!(now.has_join_interest());
+            if now.is_complete() {
+                return (now.0, DropJoin::Complete { slot_is_ours: !now.has_join_waker() });
+            }
+            let next = now.0 & !JOIN_INTEREST;
+            if now.has_join_waker() {
+                return (next & !JOIN_WAKER, DropJoin::EmptySlot);
+            }
+            let next = next - REF_ONE;
+            (next, if next & REF_MASK == 0 { DropJoin::Free } else { DropJoin::Done })
         })
+    }
+
+    /// The `JoinHandle` of a complete task has dropped the output and gives its reference back.
+    /// True: it was the last one.
+    #[inline]
+    pub(crate) fn leave_complete(&self) -> bool {
+        let before = self.0.fetch_sub(JOIN_INTEREST | REF_ONE, Ordering::AcqRel);
+        debug_assert!(before & COMPLETE != 0 && before & JOIN_INTEREST != 0);
+        before & REF_MASK == REF_ONE
     }
 
     /// The `JoinHandle` has filled the waker's slot. False: the task has completed meanwhile and
@@ -230,14 +320,6 @@ impl State {
         })
     }
 
-    /// The completing thread has woken the join waker and gives the slot up. The returned word
-    /// says whether a `JoinHandle` is still there to empty it.
-    pub(crate) fn give_join_waker_up(&self) -> Snapshot {
-        let before = self.0.fetch_and(!JOIN_WAKER, Ordering::AcqRel);
-        debug_assert!(before & COMPLETE != 0 && before & JOIN_WAKER != 0);
-        Snapshot(before & !JOIN_WAKER)
-    }
-
     pub(crate) fn add_ref(&self) {
         // Relaxed: a new reference is made from one that its holder already has.
         let before = self.0.fetch_add(REF_ONE, Ordering::Relaxed);
@@ -247,9 +329,15 @@ impl State {
     /// True: this was the last reference.
     #[inline]
     pub(crate) fn drop_ref(&self) -> bool {
-        let before = self.0.fetch_sub(REF_ONE, Ordering::AcqRel);
-        debug_assert!(before & REF_MASK != 0);
-        before & REF_MASK == REF_ONE
+        self.drop_refs(1)
+    }
+
+    /// True: these were the last references.
+    #[inline]
+    pub(crate) fn drop_refs(&self, references: usize) -> bool {
+        let before = self.0.fetch_sub(references * REF_ONE, Ordering::AcqRel);
+        debug_assert!(before & REF_MASK >= references * REF_ONE);
+        before & REF_MASK == references * REF_ONE
     }
 }
 
@@ -324,6 +412,28 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_woke_itself_goes_on_without_losing_a_wake_up_or_an_abort() {
+        let state = State::new();
+        assert_eq!(state.start_running(), Start::Poll);
+        assert_eq!(state.finish_woken(), Finish::GoOn);
+        assert_eq!(state.wake_by_ref(), Wake::Done, "its runnable is queued already");
+        assert!(!state.shut_down(), "the future is with the runnable");
+        assert_eq!(state.go_on_running(), Start::Cancel);
+
+        let state = State::new();
+        assert_eq!(state.start_running(), Start::Poll);
+        assert_eq!(state.finish_woken(), Finish::GoOn);
+        assert_eq!(state.wake_by_ref(), Wake::Done);
+        assert_eq!(state.go_on_running(), Start::Poll, "which is the poll for that wake-up");
+        assert_eq!(state.finish_pending(), Finish::Idle);
+        assert_eq!(state.load().references(), 2);
+        assert_eq!(state.wake_by_ref(), Wake::Submit);
+        assert_eq!(state.start_running(), Start::Poll);
+        assert_eq!(state.abort(), Wake::Done);
+        assert_eq!(state.finish_woken(), Finish::Cancel);
+    }
+
+    #[test]
     fn the_last_reference_frees() {
         let state = State::new();
         assert_eq!(state.start_running(), Start::Poll);
@@ -337,9 +447,44 @@ mod tests {
         let state = State::new();
         assert!(state.shut_down());
         assert_eq!(state.start_running(), Start::Stale);
-        assert!(state.complete().is_complete());
+        assert_eq!(state.complete(false, 1), Complete::Done);
         assert_eq!(state.start_running(), Start::Stale);
         assert_eq!(state.wake_by_ref(), Wake::Done);
+    }
+
+    #[test]
+    fn a_task_that_completes_gives_its_references_back_when_nothing_is_left_to_do() {
+        let running = || {
+            let state = State::new();
+            assert_eq!(state.start_running(), Start::Poll);
+            state
+        };
+        let state = running();
+        assert_eq!(state.complete(false, 2), Complete::Done, "the handle has the third");
+        assert_eq!(state.drop_join(), DropJoin::Complete { slot_is_ours: true });
+        assert!(state.leave_complete());
+
+        let state = running();
+        assert_eq!(state.drop_join(), DropJoin::Done);
+        assert_eq!(state.complete(true, 2), Complete::Free);
+
+        let state = running();
+        assert_eq!(state.drop_join(), DropJoin::Done);
+        assert_eq!(state.complete(false, 2), Complete::DropOutput);
+        assert!(state.drop_refs(2));
+
+        let state = running();
+        assert!(state.set_join_waker());
+        assert_eq!(state.complete(false, 2), Complete::WakeJoin);
+        assert_eq!(state.drop_join(), DropJoin::Complete { slot_is_ours: false });
+        assert!(!state.leave_complete());
+        assert!(state.drop_refs(2));
+
+        let state = running();
+        assert!(state.set_join_waker());
+        assert_eq!(state.drop_join(), DropJoin::EmptySlot);
+        assert!(!state.drop_ref());
+        assert_eq!(state.complete(true, 2), Complete::Free);
     }
 
     #[test]

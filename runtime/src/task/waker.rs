@@ -4,6 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use super::current;
 use super::header::{Header, TaskRef};
 use super::state::Wake;
 
@@ -56,6 +57,9 @@ unsafe fn wake(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the vtable's functions are called with our own data pointer.
     let header = unsafe { header_of(data) };
+    if current::is_woken_by_itself(header) {
+        return;
+    }
     // SAFETY: the waker keeps the task alive.
     let task = unsafe { header.as_ref() };
     if task.state.wake_by_ref() == Wake::Submit {

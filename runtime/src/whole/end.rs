@@ -4,7 +4,7 @@ use std::future::pending;
 
 use shuttle::thread;
 
-use super::{Drops, assert_nothing_is_left, end, explore, work_stealing};
+use super::{Drops, Flag, assert_nothing_is_left, end, explore, work_stealing};
 use crate::JoinError;
 use crate::task::yield_now;
 
@@ -76,4 +76,41 @@ fn tasks_against_the_end(workers: usize) {
 #[test]
 fn tasks_that_are_busy_with_each_other_end_with_the_runtime() {
     explore(&[2, 3], tasks_against_the_end);
+}
+
+/// A worker is stuck until a task is dropped that does nothing but yield, and so lies in a queue for
+/// most of the time: in that worker's, perhaps.
+fn a_stuck_worker_against_the_end(workers: usize) {
+    struct SetOnDrop(Flag);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.set();
+        }
+    }
+    let runtime = work_stealing(workers);
+    let drops = Drops::new();
+    let dropped = Flag::new();
+    let (token, guard) = (drops.token(), SetOnDrop(dropped.clone()));
+    let yields = async move {
+        let (_token, _guard) = (token, guard);
+        // For ever, but a model must end also where nothing else gets to run.
+        for _ in 0..20 {
+            yield_now().await;
+        }
+    };
+    let stuck = runtime.spawn(async move {
+        drop(crate::spawn(yields));
+        yield_now().await;
+        dropped.wait();
+    });
+    let handle = end(runtime);
+    drops.assert_all();
+    assert!(stuck.is_finished());
+    drop(stuck);
+    assert_nothing_is_left(&handle);
+}
+
+#[test]
+fn a_task_that_a_stuck_worker_waits_for_is_dropped_wherever_it_is_queued() {
+    explore(&[2, 3], a_stuck_worker_against_the_end);
 }
