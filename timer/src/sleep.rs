@@ -166,12 +166,7 @@ impl Sleep {
     pub(crate) fn poll_unbudgeted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
             State::Elapsed => Poll::Ready(()),
-            State::Idle => self.arm(cx, None),
-            State::Fresh => match context::current() {
-                // On a paused clock traces are exact: what is over is ready at once.
-                Some(current) if current.driver.clock().is_real() => self.arm_in(current, cx),
-                _ => self.arm(cx, None),
-            },
+            State::Idle | State::Fresh => self.arm(cx, None),
             State::Armed { driver, key } => match driver.set_waker(*key, cx.waker()) {
                 Armed::Waiting => Poll::Pending,
                 Armed::Fired => {
@@ -190,31 +185,25 @@ impl Sleep {
     /// look at the clock.
     pub(crate) fn arm(&mut self, cx: &mut Context<'_>, now: Option<Instant>) -> Poll<()> {
         let current = context::current();
-        let now = now.unwrap_or_else(|| match &current {
-            Some(current) => current.driver.clock().now(),
-            None => Instant::from_std(real_now()),
-        });
-        if self.deadline <= now {
-            self.state = State::Elapsed;
-            return Poll::Ready(());
-        }
-        let Some(current) = current else { self.panic_without_runtime() };
-        self.arm_in(current, cx)
-    }
-
-    /// Puts a sleep that is not armed into a driver, whether it is over or not.
-    ///
-    /// Inline, for a call of its own costs a timeout 25 instructions.
-    #[inline]
-    fn arm_in(&mut self, current: Current, cx: &mut Context<'_>) -> Poll<()> {
-        let Current { driver, is_owner } = current;
-        match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
-            Ok(key) => {
-                self.state = State::Armed { driver, key };
-                Poll::Pending
+        // On a paused clock traces are exact: what is over is ready at once.
+        let is_unread = matches!(self.state, State::Fresh)
+            && current.as_ref().is_some_and(|current| current.driver.clock().is_real());
+        if !is_unread {
+            let now = now.unwrap_or_else(|| match &current {
+                Some(current) => current.driver.clock().now(),
+                None => Instant::from_std(real_now()),
+            });
+            if self.deadline <= now {
+                self.state = State::Elapsed;
+                return Poll::Ready(());
             }
-            Err(_waker) => self.end_in_closed(&driver),
         }
+        let Some(Current { driver, is_owner }) = current else { self.panic_without_runtime() };
+        match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
+            Ok(key) => self.state = State::Armed { driver, key },
+            Err(_waker) => return self.end_in_closed(&driver),
+        }
+        Poll::Pending
     }
 
     /// What is over needs no driver; the rest would hang in one that is closed.

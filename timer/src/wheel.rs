@@ -249,6 +249,8 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// Always inline: a call of its own is a third of what it does.
+    #[inline(always)]
     fn unlink(&mut self, index: u32) {
         let entry = self.slab.entry(index);
         let (next, prev, deadline) = (entry.next, entry.prev, entry.deadline);
