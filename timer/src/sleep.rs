@@ -249,8 +249,9 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let State::Armed { driver, key } = &self.state {
-            drop(driver.disarm(*key));
+        if let State::Armed { driver, key } = std::mem::replace(&mut self.state, State::Idle) {
+            drop(driver.disarm(key));
+            context::give_back(driver);
         }
     }
 }
