@@ -125,6 +125,11 @@ impl Clock {
         self.0.mode.load(Ordering::Relaxed) == PAUSED
     }
 
+    /// Whether it shows the system's time, as it does until it is paused for the first time.
+    pub(crate) fn is_real(&self) -> bool {
+        self.0.mode.load(Ordering::Relaxed) == REAL
+    }
+
     /// Stops this clock at the time it shows.
     ///
     /// From here on timers fire when [`advance`](Clock::advance) or

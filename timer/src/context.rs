@@ -16,19 +16,46 @@ pub(crate) struct Current {
 
 struct Stack {
     current: Option<Current>,
+    /// A second handle of `current`'s driver, for the next timer: one that was disarmed has left it.
+    ///
+    /// It spares both of them the driver's reference count. It goes when `current` does, so it keeps
+    /// no driver alive that its thread has not entered.
+    spare: Option<Handle>,
     /// Guards of this thread that are alive.
     depth: usize,
 }
 
 thread_local_const! {
-    static STACK: RefCell<Stack> = RefCell::new(Stack { current: None, depth: 0 });
+    static STACK: RefCell<Stack> = RefCell::new(Stack { current: None, spare: None, depth: 0 });
 }
 
 /// What this thread has entered last, if it is still entered.
 ///
 /// `None` also in the destructors of thread-locals, where there is nothing to enter any more.
 pub(crate) fn current() -> Option<Current> {
-    STACK.try_with(|stack| stack.borrow().current.clone()).ok().flatten()
+    let current = STACK.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
+        let spare = stack.spare.take();
+        let Current { driver, is_owner } = stack.current.as_ref()?;
+        Some(Current { driver: spare.unwrap_or_else(|| driver.clone()), is_owner: *is_owner })
+    });
+    current.ok().flatten()
+}
+
+/// Leaves a handle for the next call of [`current`], if it is of the driver that is entered.
+pub(crate) fn give_back(handle: Handle) {
+    let mut unneeded = Some(handle);
+    // What is not kept is dropped after the borrow has ended, for the reason given at `EnterGuard`.
+    let _ = STACK.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
+        let is_current = match (&stack.current, &unneeded) {
+            (Some(current), Some(handle)) => current.driver.is(handle),
+            _ => false,
+        };
+        if is_current {
+            std::mem::swap(&mut stack.spare, &mut unneeded);
+        }
+    });
 }
 
 /// Takes one unit of the current task's budget; outside of a runtime there is none.
@@ -48,10 +75,10 @@ pub(crate) fn enter(current: Current) -> EnterGuard {
     let entered = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         stack.depth += 1;
-        (stack.current.replace(current), stack.depth)
+        (stack.current.replace(current), stack.depth, stack.spare.take())
     });
     // In a thread-local's destructor nothing can be entered; depth 0 marks a guard without effect.
-    let (previous, depth) = entered.unwrap_or((None, 0));
+    let (previous, depth, _spare) = entered.unwrap_or((None, 0, None));
     EnterGuard { previous, depth, not_send: PhantomData }
 }
 
@@ -85,13 +112,14 @@ impl Drop for EnterGuard {
         let left = STACK.try_with(|stack| {
             let mut stack = stack.borrow_mut();
             if depth == 0 || stack.depth < depth {
-                return (previous, true);
+                return (previous, None, true);
             }
             let is_innermost = stack.depth == depth;
             stack.depth = depth - 1;
-            (std::mem::replace(&mut stack.current, previous), is_innermost)
+            let left = std::mem::replace(&mut stack.current, previous);
+            (left, stack.spare.take(), is_innermost)
         });
-        let is_innermost = left.map_or(true, |(_left, is_innermost)| is_innermost);
+        let is_innermost = left.map_or(true, |(_left, _spare, is_innermost)| is_innermost);
         assert!(
             is_innermost || std::thread::panicking(),
             "runtime: an `EnterGuard` was dropped before one that was made after it.\n  \
@@ -143,6 +171,33 @@ mod tests {
         assert!(Handle::try_current().is_none());
         drop(second);
         assert!(Handle::try_current().is_none());
+    }
+
+    #[test]
+    fn a_handle_that_was_given_back_is_kept_no_longer_than_its_driver_is_entered() {
+        let (outer, inner) = (handle(), handle());
+        let alone = outer.references();
+        let guard = outer.enter_as_owner();
+        give_back(outer.clone());
+        assert_eq!(outer.references(), alone + 2, "the current one and the spare");
+        let taken = current().expect("it is entered");
+        assert!(taken.driver.is(&outer) && taken.is_owner);
+        assert_eq!(outer.references(), alone + 2, "the spare was taken");
+        give_back(taken.driver);
+        give_back(outer.clone());
+        assert_eq!(outer.references(), alone + 2, "there is one spare");
+        {
+            let _inner = inner.enter();
+            assert_eq!(outer.references(), alone + 1, "the spare goes when another is entered");
+            give_back(outer.clone());
+            assert_eq!(outer.references(), alone + 1, "that of another driver is not kept");
+            assert!(is_current(&inner));
+        }
+        give_back(outer.clone());
+        drop(guard);
+        assert_eq!(outer.references(), alone);
+        give_back(outer.clone());
+        assert_eq!(outer.references(), alone, "none is kept where none is entered");
     }
 
     /// Enters a driver and arms nothing, when its thread is torn down.

@@ -234,6 +234,12 @@ impl Handle {
         &self.0.clock
     }
 
+    /// How many handles and drivers share this one.
+    #[cfg(all(test, not(windlass_loom)))]
+    pub(crate) fn references(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     pub(crate) fn is(&self, other: &Handle) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -130,6 +130,9 @@ impl<T> Slab<T> {
     }
 
     /// Takes the payload out of the occupied entry at `index`, which the caller has unlinked.
+    ///
+    /// Always inline: a call of its own is a third of what it does.
+    #[inline(always)]
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let entry = &mut self.entries[index as usize];
         let payload = entry.payload.take().expect("linked entries and valid keys are occupied");

@@ -5,6 +5,7 @@ use crate::context::{self, Current};
 use crate::driver::{Armed, Handle};
 use crate::instant::Instant;
 use crate::slab::Key;
+use crate::wheel::TICK;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -18,6 +19,9 @@ use std::time::Duration;
 /// after its deadline; timers are rounded up to multiples of 65.536 us. `Duration::MAX` is "never",
 /// as is anything from 272 years on.
 ///
+/// If its time is over before its first poll, that poll may find it pending, since it reads no
+/// clock; it ends when the runtime next looks at its timers. [`sleep_until`] is ready at once then.
+///
 /// **Cancel safety**: a dropped sleep is disarmed at once and leaves nothing behind.
 ///
 /// # Panics
@@ -30,7 +34,12 @@ use std::time::Duration;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new(Instant::now().saturating_add(duration), Creator::Sleep, Location::caller())
+    let deadline = Instant::now().saturating_add(duration);
+    let mut sleep = Sleep::new(deadline, Creator::Sleep, Location::caller());
+    if duration >= TICK {
+        sleep.state = State::Fresh;
+    }
+    sleep
 }
 
 /// Waits until `deadline`; ends at the first poll if it has passed.
@@ -59,6 +68,12 @@ pub struct Sleep {
 enum State {
     /// Not polled since it was made or reset.
     Idle,
+    /// Not polled since [`sleep`] read the clock, for a deadline that is a tick away or more.
+    ///
+    /// Its first poll arms it without another look at the clock, which is a fifth of what it costs
+    /// to arm and disarm a timer. One that is over by then fires as any other, at the turn after
+    /// its tick. Shorter ones are idle instead: over by their first poll, they wait for no tick.
+    Fresh,
     /// In a wheel, or fired since the last poll.
     Armed { driver: Handle, key: Key },
     /// Found to be over.
@@ -104,7 +119,7 @@ impl Sleep {
         match &self.state {
             State::Elapsed => true,
             State::Armed { driver, .. } => self.deadline <= driver.clock().now(),
-            State::Idle => self.deadline <= Instant::now(),
+            State::Idle | State::Fresh => self.deadline <= Instant::now(),
         }
     }
 
@@ -151,7 +166,7 @@ impl Sleep {
     pub(crate) fn poll_unbudgeted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
             State::Elapsed => Poll::Ready(()),
-            State::Idle => self.arm(cx, None),
+            State::Idle | State::Fresh => self.arm(cx, None),
             State::Armed { driver, key } => match driver.set_waker(*key, cx.waker()) {
                 Armed::Waiting => Poll::Pending,
                 Armed::Fired => {
@@ -166,24 +181,39 @@ impl Sleep {
         }
     }
 
-    /// Puts an idle sleep into the driver of this thread, unless it is over. `now` saves a look at
-    /// the clock.
+    /// Puts a sleep that is not armed into the driver of this thread, unless it is over. `now` saves a
+    /// look at the clock.
     pub(crate) fn arm(&mut self, cx: &mut Context<'_>, now: Option<Instant>) -> Poll<()> {
         let current = context::current();
-        let now = now.unwrap_or_else(|| match &current {
-            Some(current) => current.driver.clock().now(),
-            None => Instant::from_std(real_now()),
-        });
-        if self.deadline <= now {
-            self.state = State::Elapsed;
-            return Poll::Ready(());
+        // On a paused clock traces are exact: what is over is ready at once.
+        let is_unread = matches!(self.state, State::Fresh)
+            && current.as_ref().is_some_and(|current| current.driver.clock().is_real());
+        if !is_unread {
+            let now = now.unwrap_or_else(|| match &current {
+                Some(current) => current.driver.clock().now(),
+                None => Instant::from_std(real_now()),
+            });
+            if self.deadline <= now {
+                self.state = State::Elapsed;
+                return Poll::Ready(());
+            }
         }
         let Some(Current { driver, is_owner }) = current else { self.panic_without_runtime() };
         match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
             Ok(key) => self.state = State::Armed { driver, key },
-            Err(_waker) => self.panic_after_shutdown(),
+            Err(_waker) => return self.end_in_closed(&driver),
         }
         Poll::Pending
+    }
+
+    /// What is over needs no driver; the rest would hang in one that is closed.
+    #[cold]
+    fn end_in_closed(&mut self, driver: &Handle) -> Poll<()> {
+        if self.deadline > driver.clock().now() {
+            self.panic_after_shutdown();
+        }
+        self.state = State::Elapsed;
+        Poll::Ready(())
     }
 
     #[cold]
@@ -219,8 +249,9 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let State::Armed { driver, key } = &self.state {
-            drop(driver.disarm(*key));
+        if let State::Armed { driver, key } = std::mem::replace(&mut self.state, State::Idle) {
+            drop(driver.disarm(key));
+            context::give_back(driver);
         }
     }
 }
@@ -228,7 +259,7 @@ impl Drop for Sleep {
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Idle => "idle",
+            State::Idle | State::Fresh => "idle",
             State::Armed { .. } => "armed",
             State::Elapsed => "elapsed",
         };

@@ -43,6 +43,61 @@ fn an_elapsed_sleep_is_ready_and_leaves_the_wheel_alone() {
     assert_eq!(paused.driver.next_deadline(), None);
 }
 
+/// Waits until a sleep's deadline and its tick have passed, in real time.
+fn outwait(sleep: &Sleep) {
+    while Instant::now() < sleep.deadline() + TICK {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn what_is_over_before_its_first_poll_is_ready_or_fires_at_the_next_turn() {
+    for is_owner in [true, false] {
+        let (driver, unparks) = unpark_counting_driver();
+        let handle = driver.handle();
+        let _guard = if is_owner { handle.enter_as_owner() } else { handle.enter() };
+        let mut far = sleep(3600 * 1000 * MS);
+        assert!(poll_once(&mut far, Waker::noop()).is_pending());
+        let before = unparks.load(Ordering::Relaxed);
+        let (count, waker) = WakeCount::new();
+        let mut over = sleep(MS);
+        outwait(&over);
+        let mut wakers = Vec::new();
+        // The wheel has gone past the deadline, too.
+        driver.turn(driver.clock().now(), &mut wakers);
+        assert!(over.is_elapsed());
+        assert!(poll_once(&mut over, &waker).is_pending(), "its first poll reads no clock");
+        assert_eq!(unparks.load(Ordering::Relaxed) - before, usize::from(!is_owner));
+        let now = driver.clock().now();
+        assert!(driver.next_deadline().is_some_and(|deadline| deadline <= now), "no time to park");
+        assert_eq!(driver.turn(now, &mut wakers), 1);
+        wakers.into_iter().for_each(Waker::wake);
+        assert_eq!(count.get(), 1);
+        assert!(poll_once(&mut over, &waker).is_ready());
+
+        let mut until = sleep_until(over.deadline());
+        assert!(poll_once(&mut until, &waker).is_ready(), "it looks at the clock");
+        let mut short = sleep(Duration::from_nanos(65_535));
+        outwait(&short);
+        assert!(poll_once(&mut short, &waker).is_ready(), "it need not wait for a tick");
+        assert!(poll_once(&mut sleep(Duration::ZERO), &waker).is_ready());
+        let mut reset = sleep(3600 * 1000 * MS);
+        reset.reset(over.deadline());
+        assert!(poll_once(&mut reset, &waker).is_ready(), "a new deadline is looked at");
+    }
+}
+
+#[test]
+fn what_is_over_before_its_first_poll_needs_no_runtime() {
+    let mut over = [sleep(MS), sleep(MS)];
+    outwait(&over[1]);
+    assert!(poll_once(&mut over[0], Waker::noop()).is_ready());
+    let (closed, _) = unpark_counting_driver();
+    closed.close(&mut Vec::new());
+    let _guard = closed.handle().enter();
+    assert!(poll_once(&mut over[1], Waker::noop()).is_ready());
+}
+
 #[test]
 fn sleeps_that_are_over_yield_when_the_budget_is_used_up() {
     let paused = Paused::new();
