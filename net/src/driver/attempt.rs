@@ -101,6 +101,7 @@ impl<S: AsFd> Registered<S> {
 }
 
 /// Refuses whatever comes after the shutdown.
+#[inline]
 fn check_running(seen: Snapshot) -> io::Result<()> {
     if seen.ready().is_shut_down() { Err(shut_down_error()) } else { Ok(()) }
 }

@@ -132,6 +132,7 @@ impl Readiness {
     /// The waker replaces the one that `id` left before; `interest` is the same each time. Without
     /// an id, the first wait gives one, which [`Readiness::remove`] must give back unless the wait
     /// has taken it back itself.
+    #[inline]
     pub(crate) fn poll(
         &self,
         context: &mut Context<'_>,
@@ -145,6 +146,7 @@ impl Readiness {
     }
 
     /// The state, if it ends a wait.
+    #[inline]
     fn state_if_over(&self, id: &mut Option<WaiterId>, interest: Interest) -> Option<Snapshot> {
         let seen = self.state();
         if !seen.satisfies(interest) {
@@ -158,7 +160,9 @@ impl Readiness {
         Some(seen)
     }
 
-    /// The rest of [`Readiness::poll`], once the bits were found unset.
+    /// The rest of [`Readiness::poll`], once the bits were found unset. Apart, so that an operation
+    /// that need not wait saves no registers for it.
+    #[inline(never)]
     fn wait(
         &self,
         context: &mut Context<'_>,

@@ -96,23 +96,30 @@ impl Waiters {
         waker: Waker,
     ) -> Option<Waker> {
         let key = Key::new(id, direction);
-        let new = Waiter { key, waker };
-        match &mut self.list {
-            List::More(None) => self.list = List::One(new),
-            List::One(one) if one.key == key => {
-                return Some(mem::replace(&mut one.waker, new.waker));
-            }
-            List::One(_) => {
-                if let List::One(one) = mem::replace(&mut self.list, List::More(None)) {
-                    self.list = List::More(Some(Box::new(vec![one, new])));
-                }
-            }
-            List::More(Some(more)) => match more.iter_mut().find(|waiter| waiter.key == key) {
-                Some(waiter) => return Some(mem::replace(&mut waiter.waker, new.waker)),
-                None => more.push(new),
-            },
+        // Put first and looked at then, so that the one who waits alone has little to do.
+        match mem::replace(&mut self.list, List::One(Waiter { key, waker })) {
+            List::More(None) => None,
+            List::One(old) if old.key == key => Some(old.waker),
+            others => self.put_beside(others),
         }
-        None
+    }
+
+    /// Adds the one that is alone in the list to others.
+    #[cold]
+    fn put_beside(&mut self, others: List) -> Option<Waker> {
+        let mut more = match others {
+            List::One(one) => Box::new(vec![one]),
+            List::More(more) => more.unwrap_or_default(),
+        };
+        let mut replaced = None;
+        if let List::One(new) = mem::replace(&mut self.list, List::More(None)) {
+            match more.iter_mut().find(|waiter| waiter.key == new.key) {
+                Some(waiter) => replaced = Some(mem::replace(&mut waiter.waker, new.waker)),
+                None => more.push(new),
+            }
+        }
+        self.list = List::More(Some(more));
+        replaced
     }
 
     /// Takes a waiter out, which may have a waker in each direction.
