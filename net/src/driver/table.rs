@@ -5,6 +5,7 @@ use super::readiness::Readiness;
 use super::waiters::Waiters;
 use crate::handle::Handle;
 use crate::interest::Ready;
+use std::array;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -31,14 +32,18 @@ const NONE: u32 = INDEX_MASK as u32;
 pub(crate) struct Table {
     /// Each has a handle and so keeps the driver's shared part, this table in it. The shutdown ends
     /// the circle; whoever has the driver is sure to call it.
-    pages: Vec<Arc<Page>>,
-    /// One per place.
-    entries: Vec<Entry>,
+    pages: Vec<TablePage>,
     /// The place that became vacant last.
     vacant: u32,
     /// How many sources are registered with the poller.
     registered: usize,
     is_shut_down: bool,
+}
+
+/// A page, and what the table alone knows of its places.
+struct TablePage {
+    page: Arc<Page>,
+    entries: Box<[Entry; PLACES]>,
 }
 
 struct Entry {
@@ -72,13 +77,7 @@ impl Token {
 
 impl Default for Table {
     fn default() -> Table {
-        Table {
-            pages: Vec::new(),
-            entries: Vec::new(),
-            vacant: NONE,
-            registered: 0,
-            is_shut_down: false,
-        }
+        Table { pages: Vec::new(), vacant: NONE, registered: 0, is_shut_down: false }
     }
 }
 
@@ -88,30 +87,42 @@ impl Table {
     /// After [`Table::shut_down`], and when the table is full, it is one that the table does not
     /// know: registering fails.
     pub(super) fn place(&mut self, handle: &Handle) -> (Arc<Page>, u32) {
-        let index = self.vacant;
-        if let Some(entry) = self.entries.get(index as usize) {
-            self.vacant = entry.next_vacant;
-        } else {
-            return self.new_place(handle);
-        }
-        (Arc::clone(&self.pages[index as usize / PLACES]), index)
-    }
-
-    #[cold]
-    fn new_place(&mut self, handle: &Handle) -> (Arc<Page>, u32) {
-        let index = self.entries.len();
-        if self.is_shut_down || index >= NONE as usize {
+        if self.vacant == NONE && !self.add_page(handle) {
             let page = Page::new(handle);
             if self.is_shut_down {
                 page.readiness(NONE).set(Ready::SHUTDOWN, &mut Vec::new());
             }
             return (Arc::new(page), NONE);
         }
-        if index % PLACES == 0 {
-            self.pages.push(Arc::new(Page::new(handle)));
+        let index = self.vacant;
+        let (page, entry) = self.find(index).expect("what is vacant is in the table");
+        let place = (Arc::clone(page), index);
+        self.vacant = entry.next_vacant;
+        place
+    }
+
+    /// Adds vacant places; false after the shutdown, and if there are no more numbers.
+    #[cold]
+    fn add_page(&mut self, handle: &Handle) -> bool {
+        let first = self.pages.len() * PLACES;
+        let end = first + PLACES;
+        if self.is_shut_down || end > NONE as usize {
+            return false;
         }
-        self.entries.push(Entry { generation: 0, next_vacant: NONE });
-        (Arc::clone(&self.pages[index / PLACES]), index as u32)
+        let entries = array::from_fn(|number| {
+            let next = first + number + 1;
+            Entry { generation: 0, next_vacant: if next < end { next as u32 } else { self.vacant } }
+        });
+        self.pages
+            .push(TablePage { page: Arc::new(Page::new(handle)), entries: Box::new(entries) });
+        self.vacant = first as u32;
+        true
+    }
+
+    fn find(&mut self, index: u32) -> Option<(&Arc<Page>, &mut Entry)> {
+        let index = index as usize;
+        let TablePage { page, entries } = self.pages.get_mut(index / PLACES)?;
+        Some((page, &mut entries[index % PLACES]))
     }
 
     /// The token with which a source is to be registered.
@@ -122,11 +133,12 @@ impl Table {
         if self.is_shut_down {
             return Err(super::shut_down_error());
         }
-        let Some(entry) = self.entries.get(index as usize) else {
+        let Some((_, entry)) = self.find(index) else {
             return Err(io::Error::other("the I/O driver holds as many sources as it can number"));
         };
+        let token = Token::new(index, entry.generation);
         self.registered += 1;
-        Ok(Token::new(index, entry.generation))
+        Ok(token)
     }
 
     /// A source is not registered any more, or could not be.
@@ -139,16 +151,20 @@ impl Table {
     #[must_use]
     pub(super) fn release(&mut self, index: u32) -> Option<Waiters> {
         // Not after the shutdown, which has taken all waiters, nor what the table does not know.
-        let entry = self.entries.get_mut(index as usize)?;
+        let vacant = self.vacant;
+        let (page, entry) = self.find(index)?;
         entry.generation = entry.generation.wrapping_add(1) & (usize::MAX >> INDEX_BITS) as u32;
-        entry.next_vacant = mem::replace(&mut self.vacant, index);
-        Some(self.pages[index as usize / PLACES].readiness(index).reset())
+        entry.next_vacant = vacant;
+        let waiters = page.readiness(index).reset();
+        self.vacant = index;
+        Some(waiters)
     }
 
     pub(crate) fn get(&self, token: Token) -> Option<&Readiness> {
-        let entry = self.entries.get(token.index() as usize)?;
-        (entry.generation == token.generation())
-            .then(|| self.pages[token.index() as usize / PLACES].readiness(token.index()))
+        let index = token.index() as usize;
+        let TablePage { page, entries } = self.pages.get(index / PLACES)?;
+        let is_current = entries[index % PLACES].generation == token.generation();
+        is_current.then(|| page.readiness(token.index()))
     }
 
     pub(crate) fn registered(&self) -> usize {
@@ -160,12 +176,12 @@ impl Table {
     #[must_use]
     pub(super) fn shut_down(&mut self, wakers: &mut Vec<Waker>) -> Vec<Arc<Page>> {
         self.is_shut_down = true;
-        for readiness in self.pages.iter().flat_map(|page| page.all()) {
+        let pages: Vec<_> = mem::take(&mut self.pages).into_iter().map(|page| page.page).collect();
+        for readiness in pages.iter().flat_map(|page| page.all()) {
             readiness.set(Ready::SHUTDOWN, wakers);
         }
-        self.entries = Vec::new();
         self.vacant = NONE;
-        mem::take(&mut self.pages)
+        pages
     }
 }
 
@@ -207,7 +223,8 @@ mod tests {
     fn the_generation_wraps_without_touching_the_index() {
         let (mut table, handle) = (Table::default(), handle());
         let (token, _) = insert(&mut table, &handle);
-        table.entries[0].generation = (usize::MAX >> INDEX_BITS) as u32;
+        table.pages[0].entries[token.index() as usize].generation =
+            (usize::MAX >> INDEX_BITS) as u32;
         remove(&mut table, token);
         let (token, _) = insert(&mut table, &handle);
         assert_eq!((token.index(), token.generation()), (0, 0));
