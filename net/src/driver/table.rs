@@ -259,6 +259,23 @@ mod tests {
         assert_eq!(table.registered(), 0);
     }
 
+    /// Pages have a handle, and the driver's shared part has the pages.
+    #[test]
+    fn a_driver_that_had_sources_leaves_nothing() {
+        use crate::driver::registered::Registered;
+        use std::os::unix::net::UnixStream;
+
+        let driver = Driver::new(Hooks::none()).expect("the kernel has files for a driver");
+        let (source, other) = UnixStream::pair().expect("a pair of sockets");
+        drop(Registered::new(source, &driver.handle()));
+        let outlives = Registered::new(other, &driver.handle());
+        let shared = Arc::downgrade(&driver.shared);
+        drop(driver);
+        assert!(shared.upgrade().is_some(), "its source can still ask it");
+        drop(outlives);
+        assert!(shared.upgrade().is_none());
+    }
+
     #[test]
     fn what_had_the_place_before_leaves_nothing() {
         let (mut table, handle) = (Table::default(), handle());
