@@ -38,6 +38,12 @@ fn wake_all(wakers: Vec<Waker>) {
     wakers.into_iter().for_each(Waker::wake);
 }
 
+fn registered() -> Arc<Readiness> {
+    let readiness = Readiness::new();
+    readiness.set_registered();
+    Arc::new(readiness)
+}
+
 /// What the driver does with an event.
 fn set(readiness: &Readiness, ready: Ready) {
     let mut wakers = Vec::new();
@@ -55,7 +61,7 @@ fn poll(readiness: &Readiness, id: &mut Option<WaiterId>, count: &Arc<Count>) ->
 #[test]
 fn clearing_never_erases_a_newer_event() {
     loom::model(|| {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         // Whether there is something to read, as the kernel knows it.
         let byte = Arc::new(AtomicBool::new(false));
         set(&readiness, Ready::READABLE);
@@ -80,7 +86,7 @@ fn clearing_never_erases_a_newer_event() {
 #[test]
 fn a_waiter_sees_the_event_or_is_woken() {
     loom::model(|| {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         let count = Count::new();
         let driver = {
             let readiness = Arc::clone(&readiness);
@@ -93,10 +99,30 @@ fn a_waiter_sees_the_event_or_is_woken() {
     });
 }
 
+/// The poller may report what is ready before the one who registers can say that it is done.
+#[test]
+fn what_a_registration_reports_is_not_lost() {
+    loom::model(|| {
+        let readiness = Arc::new(Readiness::new());
+        let count = Count::new();
+        let driver = {
+            let readiness = Arc::clone(&readiness);
+            thread::spawn(move || set(&readiness, Ready::READABLE))
+        };
+        let mut id = None;
+        assert!(poll(&readiness, &mut id, &count), "who is not registered waits for nothing");
+        readiness.set_registered();
+        let is_ready = poll(&readiness, &mut id, &count);
+        driver.join().expect("the driver's thread ends");
+        assert!(is_ready || count.get() == 1, "the event is lost");
+        assert!(readiness.state().ready().is_readable());
+    });
+}
+
 #[test]
 fn every_waiter_of_a_direction_is_woken() {
     loom::model(|| {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let readiness = Arc::clone(&readiness);
@@ -118,7 +144,7 @@ fn every_waiter_of_a_direction_is_woken() {
 #[test]
 fn a_shutdown_ends_every_wait_and_nothing_clears_it() {
     loom::model(|| {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         set(&readiness, Ready::READABLE);
         let count = Count::new();
         let driver = {
@@ -139,7 +165,7 @@ fn a_shutdown_ends_every_wait_and_nothing_clears_it() {
 #[test]
 fn dropping_a_waiter_harms_nobody_else() {
     loom::model(|| {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         let (leaver, stayer) = (Count::new(), Count::new());
         let (mut leaver_id, mut stayer_id) = (None, None);
         assert!(!poll(&readiness, &mut leaver_id, &leaver));
@@ -161,7 +187,7 @@ fn dropping_a_waiter_harms_nobody_else() {
 #[test]
 fn a_wait_that_is_over_needs_no_removal() {
     loom::model(|| {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         let count = Count::new();
         let mut id = None;
         assert!(!poll(&readiness, &mut id, &count));
@@ -181,7 +207,7 @@ fn a_wait_that_is_over_needs_no_removal() {
 /// event finds it, and one that is dropped instead leaves nothing and harms nobody.
 fn waiting_again_before_the_waiters_are_taken(is_dropped: bool) {
     loom::model(move || {
-        let readiness = Arc::new(Readiness::new());
+        let readiness = registered();
         let (first, second, stayer) = (Count::new(), Count::new(), Count::new());
         let (mut id, mut stayer_id) = (None, None);
         assert!(!poll(&readiness, &mut id, &first));

@@ -1,7 +1,7 @@
 //! The attempts at an operation: the only loop around what may block.
 
 use super::readiness::Snapshot;
-use super::registered::{Registered, Registration};
+use super::registered::Registered;
 use super::shut_down_error;
 use super::waiters::WaiterId;
 use crate::interest::{Interest, Ready};
@@ -20,16 +20,10 @@ impl<S: AsFd> Registered<S> {
         is_drained: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
         loop {
-            let registration = self.registration.get();
-            let seen = match registration {
-                Some(registration) => {
-                    Some(ready!(registration.readiness.poll(context, id, interest)))
-                }
-                None => None,
-            };
-            self.check_running(seen)?;
-            ready!((self.handle().shared().hooks.budget)(context));
-            match self.attempt(registration.zip(seen), interest, &mut operation, &is_drained) {
+            let seen = ready!(self.readiness().poll(context, id, interest));
+            check_running(seen)?;
+            ready!(self.poll_budget(context));
+            match self.attempt(seen, interest, &mut operation, &is_drained) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // If it was registered, the bits are cleared now and the next round waits.
@@ -48,13 +42,12 @@ impl<S: AsFd> Registered<S> {
         is_drained: impl Fn(&R) -> bool,
     ) -> io::Result<R> {
         loop {
-            let registration = self.registration.get();
-            let seen = registration.map(|registration| registration.readiness.state());
-            self.check_running(seen)?;
-            if seen.is_some_and(|seen| !seen.satisfies(interest)) {
+            let seen = self.readiness().state();
+            check_running(seen)?;
+            if !seen.satisfies(interest) {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            match self.attempt(registration.zip(seen), interest, &mut operation, &is_drained) {
+            match self.attempt(seen, interest, &mut operation, &is_drained) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -64,24 +57,24 @@ impl<S: AsFd> Registered<S> {
     /// Calls the operation once and clears the readiness that it found wanting.
     fn attempt<R>(
         &self,
-        registered: Option<(&Registration, Snapshot)>,
+        seen: Snapshot,
         interest: Interest,
         operation: &mut impl FnMut(&S) -> io::Result<R>,
         is_drained: &impl Fn(&R) -> bool,
     ) -> io::Result<R> {
         let result = operation(self.get_ref());
-        let Some((registration, seen)) = registered else {
+        if !seen.is_registered() {
             return result;
-        };
+        }
         match &result {
             // Every bit of the direction, its end too: the kernel has just said that it is neither
             // ready nor closed, as with a named pipe that has a writer again.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                registration.readiness.clear(seen, interest.mask());
+                self.readiness().clear(seen, interest.mask());
             }
             // Not where the end or an error is still to be read: no event will announce it again.
             Ok(value) if !has_end(seen, interest) && is_drained(value) => {
-                registration.readiness.clear(seen, interest.mask());
+                self.readiness().clear(seen, interest.mask());
             }
             _ => {}
         }
@@ -95,21 +88,22 @@ impl<S: AsFd> Registered<S> {
         id: &mut Option<WaiterId>,
         interest: Interest,
     ) -> Poll<io::Result<Ready>> {
-        let registration = self.register()?;
-        let seen = ready!(registration.readiness.poll(context, id, interest));
-        self.check_running(Some(seen))?;
-        ready!((self.handle().shared().hooks.budget)(context));
+        self.register()?;
+        let seen = ready!(self.readiness().poll(context, id, interest));
+        check_running(seen)?;
+        ready!(self.poll_budget(context));
         Poll::Ready(Ok(seen.ready() & interest.mask()))
     }
 
-    /// Refuses whatever comes after the shutdown.
-    fn check_running(&self, seen: Option<Snapshot>) -> io::Result<()> {
-        let is_shut_down = match seen {
-            Some(seen) => seen.ready().is_shut_down(),
-            None => self.handle().shared().is_shut_down(),
-        };
-        if is_shut_down { Err(shut_down_error()) } else { Ok(()) }
+    fn poll_budget(&self, context: &mut Context<'_>) -> Poll<()> {
+        (self.handle().shared().hooks.budget)(context)
     }
+}
+
+/// Refuses whatever comes after the shutdown.
+#[inline]
+fn check_running(seen: Snapshot) -> io::Result<()> {
+    if seen.ready().is_shut_down() { Err(shut_down_error()) } else { Ok(()) }
 }
 
 /// Whether the end of a direction, or an error, may be left to read.

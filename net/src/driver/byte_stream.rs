@@ -1,7 +1,7 @@
 //! Reading and writing sources that are streams of bytes: what TCP, Unix sockets and pipes share.
 //!
 //! The futures are made by hand and not `async`: an `async fn` around another keeps every argument
-//! twice, and idle connections are made of these.
+//! twice, and idle connections are made of these. Nor do they keep what is easily found again.
 
 use super::registered::{Registered, Waiter};
 use super::waiters::WaiterId;
@@ -116,8 +116,12 @@ impl<S: AsFd> Registered<S> {
 
 impl<S: ByteSource> Registered<S> {
     pub(crate) fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        let wanted = buf.len();
-        self.transfer(Interest::READABLE, wanted, move |source| source.reader().read(buf))
+        let mut waiter = Waiter::new(self);
+        poll_fn(move |context| {
+            let wanted = buf.len();
+            let read = |source: &S| source.reader().read(buf);
+            waiter.poll_transfer(context, Interest::READABLE, wanted, read)
+        })
     }
 
     pub(crate) fn read_vectored(
@@ -178,7 +182,11 @@ impl<S: ByteSource> Registered<S> {
 
 impl<S: ByteSource> Registered<S> {
     pub(crate) fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.transfer(Interest::WRITABLE, buf.len(), move |source| source.writer().write(buf))
+        let mut waiter = Waiter::new(self);
+        poll_fn(move |context| {
+            let write = |source: &S| source.writer().write(buf);
+            waiter.poll_transfer(context, Interest::WRITABLE, buf.len(), write)
+        })
     }
 
     pub(crate) fn write_vectored(

@@ -11,12 +11,14 @@
 //!    token, the [table](table) knows whose it is, the bits are set and the wakers are handed out.
 //!
 //! One thread at a time holds the poller; which, is the scheduler's business. Locks are taken in
-//! the order poller, table, waiters, and none is held while a waker is called, cloned or dropped.
+//! the order poller, table, waiters (or registering, table, waiters), and none is held while a
+//! waker is called, cloned or dropped.
 
 mod alarm;
 mod attempt;
 mod bell;
 pub(crate) mod byte_stream;
+mod page;
 mod poller;
 pub(crate) mod readiness;
 pub(crate) mod registered;
@@ -105,8 +107,8 @@ pub(crate) struct Shared {
     table: Mutex<Table>,
     /// Whether the driver has been shut down. Written once, by `shut_down`.
     ///
-    /// Only sources that are not registered read it, to refuse early; no ordering is needed,
-    /// because to wait they must enter the table, whose lock knows for sure.
+    /// For `Debug` alone, so no ordering is needed: the sources have it in their readiness, and the
+    /// table's lock knows for sure.
     is_shut_down: AtomicBool,
     pub(crate) hooks: Hooks,
 }
@@ -161,14 +163,15 @@ impl Driver {
     /// until they are dropped.
     pub fn shut_down(&self, wakers: &mut Vec<Waker>) {
         self.shared.is_shut_down.store(true, Ordering::Relaxed);
-        self.shared.table.lock().shut_down(wakers);
+        let pages = self.shared.table.lock().shut_down(wakers);
+        drop(pages);
     }
 
     /// The number of sources registered with the poller.
     ///
     /// A socket that never had to wait is not among them.
     pub fn registrations(&self) -> usize {
-        self.shared.table.lock().len()
+        self.shared.table.lock().registered()
     }
 
     /// Runs a future on this thread, which drives the I/O meanwhile.

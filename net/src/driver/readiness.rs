@@ -1,15 +1,18 @@
-//! The ready bits of one registered source, and who waits for them.
+//! The ready bits of one source, and who waits for them.
 
-use super::waiters::{WaiterId, Waiters};
+use super::waiters::{Direction, Directions, WaiterId, Waiters};
 use crate::interest::{Interest, Ready};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::fmt;
 use std::task::{Context, Poll, Waker};
 
-/// Bits of the word that hold [`Ready`]; the tick is above them.
-const READY_BITS: u32 = 8;
+/// Bits of the word below the tick.
+const LOW_BITS: u32 = 8;
 
-/// The ready bits of one registered source, and who waits for them.
+/// The bit of a source that the poller does not know: any operation may be tried.
+const UNREGISTERED: u64 = 1 << 7;
+
+/// The ready bits of one source, and who waits for them.
 ///
 /// The driver sets bits as events arrive; an operation that fails with `WouldBlock` clears those of
 /// its direction. Every event also moves the tick, and clearing succeeds only at the tick that was
@@ -17,11 +20,14 @@ const READY_BITS: u32 = 8;
 /// survives it.
 ///
 /// ```text
-///            63                                     8 7            0
-///           +----------------------------------------+--------------+
-///    word   | tick: one more per event, wraps        | Ready        |
-///           +----------------------------------------+--------------+
+///            63                                 8       7        6     0
+///           +------------------------------------+--------------+-------+
+///    word   | tick: one more per event, wraps    | UNREGISTERED | Ready |
+///           +------------------------------------+--------------+-------+
 /// ```
+///
+/// Before its registration a source counts as ready for everything, so nobody waits for what no
+/// event would report. What the registration reports is in the bits before that ends.
 ///
 /// # No wake-up is lost
 /// The driver: (1) sets the bits in `word`, (2) takes the waiters under their lock and has them
@@ -32,8 +38,9 @@ const READY_BITS: u32 = 8;
 pub(crate) struct Readiness {
     /// Ready bits and tick as drawn above.
     ///
-    /// Set by the driver (under the table's lock) and by shutdown; cleared by any operation. Always
-    /// by read-modify-write. Nothing else is published through it: what the bits speak of lives in
+    /// Set by the driver (under the table's lock) and by shutdown; cleared by any operation.
+    /// `UNREGISTERED` is cleared once, by whoever has registered the source, and set again when the
+    /// place has no source any more. Always by read-modify-write. Nothing else is published through it: what the bits speak of lives in
     /// the kernel, and the waiters have their lock. `set` is a release and `state` an acquire so
     /// that an operation's syscall cannot be moved before the load that allowed it.
     word: AtomicU64,
@@ -46,21 +53,26 @@ pub(crate) struct Snapshot(u64);
 
 impl Snapshot {
     pub(crate) fn ready(self) -> Ready {
-        Ready::from_bits((self.0 & ((1 << READY_BITS) - 1)) as u8)
+        Ready::from_bits((self.0 & (UNREGISTERED - 1)) as u8)
     }
 
     /// Whether a wait for `interest` is over.
     pub(crate) fn satisfies(self, interest: Interest) -> bool {
-        !(self.ready() & (interest.mask() | Ready::SHUTDOWN)).is_empty()
+        let over = u64::from((interest.mask() | Ready::SHUTDOWN).bits()) | UNREGISTERED;
+        self.0 & over != 0
+    }
+
+    /// Whether events are reported.
+    pub(crate) fn is_registered(self) -> bool {
+        self.0 & UNREGISTERED == 0
     }
 
     fn tick(self) -> u64 {
-        self.0 >> READY_BITS
+        self.0 >> LOW_BITS
     }
 
     fn with_event(self, ready: Ready) -> Snapshot {
-        let tick = self.tick().wrapping_add(1) << READY_BITS;
-        Snapshot(tick | u64::from((self.ready() | ready).bits()))
+        Snapshot(self.0.wrapping_add(1 << LOW_BITS) | u64::from(ready.bits()))
     }
 
     fn without(self, ready: Ready) -> Snapshot {
@@ -69,8 +81,9 @@ impl Snapshot {
 }
 
 impl Readiness {
+    /// That of a source that is not registered.
     pub(crate) fn new() -> Readiness {
-        Readiness { word: AtomicU64::new(0), waiters: Mutex::new(Waiters::default()) }
+        Readiness { word: AtomicU64::new(UNREGISTERED), waiters: Mutex::new(Waiters::default()) }
     }
 
     pub(crate) fn state(&self) -> Snapshot {
@@ -85,13 +98,22 @@ impl Readiness {
 
         let is_over =
             |interest: Interest| !(ready & (interest.mask() | Ready::SHUTDOWN)).is_empty();
-        let mut waiters = self.waiters.lock();
-        if is_over(Interest::READABLE) {
-            waiters.read.take_all(wakers);
-        }
-        if is_over(Interest::WRITABLE) {
-            waiters.write.take_all(wakers);
-        }
+        let over = Directions::new(is_over(Interest::READABLE), is_over(Interest::WRITABLE));
+        self.waiters.lock().take_all(over, wakers);
+    }
+
+    /// From now on, operations that find nothing wait for events.
+    pub(crate) fn set_registered(&self) {
+        self.word.fetch_and(!UNREGISTERED, Ordering::AcqRel);
+    }
+
+    /// Makes it that of a new source; the caller drops who still waits, with no lock held.
+    ///
+    /// Under the table's lock, so that no event comes meanwhile, and when the old source is gone.
+    #[must_use]
+    pub(super) fn reset(&self) -> Waiters {
+        self.word.swap(UNREGISTERED, Ordering::AcqRel);
+        self.waiters.lock().reset()
     }
 
     /// Takes back `ready` if no event has arrived since `seen` was read.
@@ -110,53 +132,65 @@ impl Readiness {
     /// The waker replaces the one that `id` left before; `interest` is the same each time. Without
     /// an id, the first wait gives one, which [`Readiness::remove`] must give back unless the wait
     /// has taken it back itself.
+    #[inline]
     pub(crate) fn poll(
         &self,
         context: &mut Context<'_>,
         id: &mut Option<WaiterId>,
         interest: Interest,
     ) -> Poll<Snapshot> {
-        let is_over = |id: &mut Option<WaiterId>| {
-            let seen = self.state();
-            if !seen.satisfies(interest) {
-                return None;
-            }
-            // Whoever set the bit took all waiters of its direction, or is about to: there is none
-            // to remove, but in another direction.
-            if interest != Interest::BOTH {
-                id.take_if(|id| *id != WaiterId::SHARED);
-            }
-            Some(seen)
-        };
-        if let Some(seen) = is_over(id) {
-            return Poll::Ready(seen);
+        match self.state_if_over(id, interest) {
+            Some(seen) => Poll::Ready(seen),
+            None => self.wait(context, id, interest),
         }
+    }
+
+    /// The state, if it ends a wait.
+    #[inline]
+    fn state_if_over(&self, id: &mut Option<WaiterId>, interest: Interest) -> Option<Snapshot> {
+        let seen = self.state();
+        if !seen.satisfies(interest) {
+            return None;
+        }
+        // Whoever set the bit took all waiters of its direction, or is about to: there is none to
+        // remove, but in another direction.
+        if interest != Interest::BOTH && *id != Some(WaiterId::SHARED) {
+            *id = None;
+        }
+        Some(seen)
+    }
+
+    /// The rest of [`Readiness::poll`], once the bits were found unset. Apart, so that an operation
+    /// that need not wait saves no registers for it.
+    #[inline(never)]
+    fn wait(
+        &self,
+        context: &mut Context<'_>,
+        id: &mut Option<WaiterId>,
+        interest: Interest,
+    ) -> Poll<Snapshot> {
         // Cloning and dropping a waker may run a user's code, so neither happens under the lock.
-        let mut replaced = [None, None];
-        let read = interest.is_readable().then(|| context.waker().clone());
-        let write = interest.is_writable().then(|| context.waker().clone());
+        let waker = context.waker().clone();
+        let second = (interest == Interest::BOTH).then(|| context.waker().clone());
+        let direction = if interest.is_readable() { Direction::Read } else { Direction::Write };
 
         let mut waiters = self.waiters.lock();
-        if let Some(seen) = is_over(id) {
+        if let Some(seen) = self.state_if_over(id, interest) {
             drop(waiters);
             return Poll::Ready(seen);
         }
         let id = *id.get_or_insert_with(|| waiters.new_id());
-        if let Some(waker) = read {
-            replaced[0] = waiters.read.put(id, waker);
-        }
-        if let Some(waker) = write {
-            replaced[1] = waiters.write.put(id, waker);
-        }
+        let replaced = waiters.put(id, direction, waker);
+        let also = second.and_then(|waker| waiters.put(id, Direction::Write, waker));
         drop(waiters);
-        drop(replaced);
+        drop((replaced, also));
         Poll::Pending
     }
 
     /// Forgets a waiter, if it still waits.
     pub(crate) fn remove(&self, id: WaiterId) {
         let mut waiters = self.waiters.lock();
-        let removed = [waiters.read.remove(id), waiters.write.remove(id)];
+        let removed = waiters.remove(id);
         drop(waiters);
         drop(removed);
     }
@@ -181,16 +215,39 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
-    /// Every registered socket has one.
+    /// Every socket has one.
     #[test]
+    #[cfg(target_pointer_width = "64")]
     fn it_stays_small() {
-        assert!(size_of::<Readiness>() <= 96, "{}", size_of::<Readiness>());
+        assert!(size_of::<Readiness>() <= 48, "{}", size_of::<Readiness>());
     }
 
     #[test]
     fn the_tick_wraps_without_touching_the_bits() {
-        let last = Snapshot(u64::MAX << READY_BITS).with_event(Ready::READABLE);
+        let last = Snapshot(u64::MAX << LOW_BITS).with_event(Ready::READABLE);
         assert_eq!((last.tick(), last.ready()), (0, Ready::READABLE));
+    }
+
+    fn registered() -> Readiness {
+        let readiness = Readiness::new();
+        readiness.set_registered();
+        readiness
+    }
+
+    #[test]
+    fn nobody_waits_before_the_registration() {
+        let readiness = Readiness::new();
+        let mut id = None;
+        let mut poll = || {
+            let context = &mut Context::from_waker(Waker::noop());
+            readiness.poll(context, &mut id, Interest::READABLE)
+        };
+        assert!(matches!(poll(), Poll::Ready(seen) if seen.ready().is_empty()));
+        readiness.set(Ready::READABLE, &mut Vec::new());
+        readiness.set_registered();
+        assert!(matches!(poll(), Poll::Ready(seen) if seen.ready().is_readable()));
+        readiness.clear(readiness.state(), Interest::READABLE.mask());
+        assert!(poll().is_pending());
     }
 
     #[derive(Default)]
@@ -256,7 +313,7 @@ mod tests {
                 state ^= state << 17;
                 (state >> 11) as usize % below
             };
-            let readiness = Readiness::new();
+            let readiness = registered();
             let mut oracle = Oracle::default();
             let counts: [[Arc<Count>; WAKERS]; WAITERS] = Default::default();
             let mut ids = [None; WAITERS];
@@ -326,7 +383,7 @@ mod tests {
                 assert!(self.0.waiters.try_lock().is_some(), "the lock is held");
             }
         }
-        let readiness = Arc::new(Readiness::new());
+        let readiness = Arc::new(registered());
         let mut id = None;
         for _ in 0..3 {
             let waker = Waker::from(Arc::new(Reentrant(Arc::clone(&readiness))));

@@ -1,17 +1,16 @@
 //! A source of events together with its registration.
 
+use super::page::Page;
 use super::readiness::Readiness;
-use super::table::Token;
 use super::waiters::WaiterId;
 use crate::handle::Handle;
 use crate::interest::{Interest, Ready};
-use crate::sync::Mutex;
 use mio::unix::SourceFd;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// A non-blocking source of events, such as a socket, and its registration with the driver.
@@ -50,10 +49,9 @@ use std::task::{Context, Poll};
 pub struct Registered<S: AsFd> {
     /// Taken only by `into_inner`.
     source: Option<S>,
-    handle: Handle,
-    pub(super) registration: OnceLock<Registration>,
-    /// Held by the one who registers, since an `OnceLock` cannot be filled by what may fail.
-    registering: Mutex<()>,
+    /// Where in the table its readiness is, and so where in the page.
+    index: u32,
+    page: Arc<Page>,
 }
 
 /// The name under which users of tokio look for [`Registered`].
@@ -87,20 +85,11 @@ pub struct Registered<S: AsFd> {
 /// ```
 pub type AsyncFd<S> = Registered<S>;
 
-pub(super) struct Registration {
-    token: Token,
-    pub(super) readiness: Arc<Readiness>,
-}
-
 impl<S: AsFd> Registered<S> {
     /// Wraps a source that is in non-blocking mode. Makes no system call.
     pub fn new(source: S, handle: &Handle) -> Registered<S> {
-        Registered {
-            source: Some(source),
-            handle: handle.clone(),
-            registration: OnceLock::new(),
-            registering: Mutex::new(()),
-        }
+        let (page, index) = handle.shared().table.lock().place(handle);
+        Registered { source: Some(source), index, page }
     }
 
     /// Wraps a source and registers it with the driver of the current runtime at once.
@@ -137,12 +126,15 @@ impl<S: AsFd> Registered<S> {
     ///
     /// It can be registered again, with this driver or another.
     pub fn into_inner(mut self) -> S {
-        self.deregister();
-        self.source.take().expect("only this function takes it")
+        self.release().expect("only this function takes it")
     }
 
     pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
+        &self.page.handle
+    }
+
+    pub(super) fn readiness(&self) -> &Readiness {
+        self.page.readiness(self.index)
     }
 
     /// Attempts an operation until it does something other than block.
@@ -258,48 +250,55 @@ impl<S: AsFd> Registered<S> {
     /// Registers the source, unless it is.
     ///
     /// Late enough: see the list in [`driver`](super), step 2.
-    pub(super) fn register(&self) -> io::Result<&Registration> {
-        if let Some(registration) = self.registration.get() {
-            return Ok(registration);
+    pub(super) fn register(&self) -> io::Result<()> {
+        if self.readiness().state().is_registered() {
+            return Ok(());
         }
-        let _only_one = self.registering.lock();
-        if let Some(registration) = self.registration.get() {
-            return Ok(registration);
+        let _only_one = self.page.registering.lock();
+        if self.readiness().state().is_registered() {
+            return Ok(());
         }
-        let shared = self.handle.shared();
-        let readiness = Arc::new(Readiness::new());
-        let token = shared.table.lock().insert(Arc::clone(&readiness))?;
+        let shared = self.handle().shared();
+        let token = shared.table.lock().register(self.index)?;
         let fd = self.get_ref().as_fd().as_raw_fd();
         let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
         if let Err(error) = shared.registry.register(&mut SourceFd(&fd), token.0, both) {
-            let removed = shared.table.lock().remove(token);
-            drop(removed);
+            shared.table.lock().deregister();
             return Err(explained(error));
         }
-        Ok(self.registration.get_or_init(|| Registration { token, readiness }))
+        self.readiness().set_registered();
+        Ok(())
     }
 
-    /// Takes the source out of the poller, then out of the table.
+    /// Takes the source out of the poller, then its place out of the table.
     ///
     /// Closing the file is not enough: a duplicate of it, here or in a child process, would keep
     /// the events coming.
-    fn deregister(&mut self) {
-        let (Some(registration), Some(source)) = (self.registration.take(), &self.source) else {
-            return;
-        };
-        let shared = self.handle.shared();
-        let fd = source.as_fd().as_raw_fd();
-        // Fails if somebody has closed the file behind our back; then there is nothing to take out.
-        let _ = shared.registry.deregister(&mut SourceFd(&fd));
-        let removed = shared.table.lock().remove(registration.token);
-        // Here and not under the lock: it may hold wakers, whose drop runs others' code.
-        drop(removed);
+    fn release(&mut self) -> Option<S> {
+        let source = self.source.take()?;
+        let shared = self.handle().shared();
+        let is_registered = self.readiness().state().is_registered();
+        if is_registered {
+            let fd = source.as_fd().as_raw_fd();
+            // Fails if somebody has closed the file behind our back; then there is nothing to take
+            // out.
+            let _ = shared.registry.deregister(&mut SourceFd(&fd));
+        }
+        let mut table = shared.table.lock();
+        if is_registered {
+            table.deregister();
+        }
+        let waiters = table.release(self.index);
+        drop(table);
+        // Here and not under the lock: dropping wakers runs others' code.
+        drop(waiters);
+        Some(source)
     }
 }
 
 impl<S: AsFd> Drop for Registered<S> {
     fn drop(&mut self) {
-        self.deregister();
+        drop(self.release());
     }
 }
 
@@ -311,7 +310,8 @@ impl<S: AsFd> AsFd for Registered<S> {
 
 impl<S: AsFd + fmt::Debug> fmt::Debug for Registered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let readiness = self.registration.get().map(|registration| &registration.readiness);
+        let readiness = self.readiness();
+        let readiness = readiness.state().is_registered().then_some(readiness);
         f.debug_struct("Registered")
             .field("source", self.get_ref())
             .field("readiness", &readiness)
@@ -333,8 +333,8 @@ impl<'a, S: AsFd> Waiter<'a, S> {
 
 impl<S: AsFd> Drop for Waiter<'_, S> {
     fn drop(&mut self) {
-        if let (Some(id), Some(registration)) = (self.id, self.registered.registration.get()) {
-            registration.readiness.remove(id);
+        if let Some(id) = self.id {
+            self.registered.readiness().remove(id);
         }
     }
 }
@@ -361,4 +361,15 @@ fn explained(error: io::Error) -> io::Error {
     let message = "this file has no events to wait for: regular files and folders are always ready \
                    and may block all the same; read and write them on a blocking thread";
     io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
+#[cfg(all(test, not(windlass_loom), target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    /// Whoever serves many connections has each twice: as the argument of its task, and in it.
+    #[test]
+    fn a_socket_is_two_words() {
+        assert_eq!(size_of::<Registered<std::net::TcpStream>>(), 16);
+    }
 }
