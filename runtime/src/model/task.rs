@@ -85,6 +85,24 @@ fn join_against_complete() {
 }
 
 #[test]
+fn polling_the_join_handle_again_against_complete() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let (counter, drops) = CountDrop::new();
+        let mut join = queue.spawn(async move { counter });
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut join).poll(&mut cx).is_pending());
+        let runner = queue.clone();
+        let runs = thread::spawn(move || runner.run_all());
+        let polled = Pin::new(&mut join).poll(&mut cx).map(drop);
+        runs.join().expect("the runner does not panic");
+        drop(join);
+        assert_eq!(drops.load(Ordering::Relaxed), 1, "polled: {polled:?}");
+        queue.close();
+    });
+}
+
+#[test]
 fn dropping_the_join_handle_against_complete() {
     loom::model(|| {
         let queue = Queue::new();

@@ -41,6 +41,11 @@ pub(super) fn current_of(shared: &Arc<Shared>) -> Option<Rc<Worker>> {
     WORKER.try_with(current).ok().flatten()
 }
 
+/// This thread's worker, of whatever runtime. The reference ends before the call that asked.
+pub(super) fn current() -> Option<Rc<Worker>> {
+    WORKER.try_with(|worker| worker.try_borrow().ok()?.clone()).ok().flatten()
+}
+
 /// The index of the worker that this thread is, of whatever runtime.
 pub(crate) fn is_worker() -> Option<usize> {
     with_current(|worker| worker.map(|worker| worker.index))

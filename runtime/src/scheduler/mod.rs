@@ -45,6 +45,7 @@ use crate::threads::Threads;
 use lent::Lent;
 use queue::Injector;
 use remote::Remote;
+use shutdown::HandOvers;
 use spare::Spares;
 
 pub(crate) use current::is_worker;
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     /// The worker of a single-threaded runtime, while no thread runs it.
     lent: Mutex<Lent>,
     spares: Spares,
+    hand_overs: HandOvers,
 }
 
 impl Shared {
@@ -136,6 +138,7 @@ impl Shared {
             awake_roots: AtomicUsize::new(0),
             lent: Mutex::new(Lent::default()),
             spares: Spares::default(),
+            hand_overs: HandOvers::default(),
         });
         let worker = |(index, queue)| Worker::new(shared.clone(), index, queue);
         let mut workers: Vec<_> = queues.into_iter().enumerate().map(worker).collect();

@@ -1,8 +1,9 @@
 //! `block_in_place`: blocking on a worker, with leave.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Scheduler, Shared, current};
+use super::{Scheduler, Shared, Worker, current};
 use crate::coop;
 use crate::handle::{AsyncGuard, refusal};
 
@@ -29,27 +30,10 @@ use crate::handle::{AsyncGuard, refusal};
 /// ```
 #[track_caller]
 pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
-    let place = current::with_current(|worker| {
-        let worker = worker?;
-        if worker.shared.config.scheduler == Scheduler::SingleThreaded {
-            panic!(
-                "{}",
-                refusal("block_in_place", "stall").replace(
-                    "use `.await`; in code that must wait: \
-                     `runtime::spawn_blocking(move || handle.block_on(..))`",
-                    "use `runtime::spawn_blocking`, or a work-stealing runtime"
-                )
-            );
-        }
-        // In a closure that is in place already there is nothing left to hand over.
-        if worker.remote().is_in_place() {
-            return None;
-        }
-        worker.stop_searching();
-        worker.shared.set_in_place(worker.index(), true);
-        worker.hand_over();
-        Some(Place { shared: worker.shared.clone(), index: worker.index() })
-    });
+    let place = match current::current() {
+        Some(worker) => Place::enter(worker),
+        None => None,
+    };
     if let Some(place) = &place {
         place.find_a_substitute();
     }
@@ -64,14 +48,32 @@ struct Place {
 }
 
 impl Place {
+    /// None: the worker is in place already, and has nothing left to hand over.
+    #[track_caller]
+    fn enter(worker: Rc<Worker>) -> Option<Place> {
+        if worker.shared.config.scheduler == Scheduler::SingleThreaded {
+            panic!(
+                "{}",
+                refusal("block_in_place", "stall").replace(
+                    "use `.await`; in code that must wait: \
+                     `runtime::spawn_blocking(move || handle.block_on(..))`",
+                    "use `runtime::spawn_blocking`, or a work-stealing runtime"
+                )
+            );
+        }
+        if worker.remote().is_in_place() {
+            return None;
+        }
+        worker.stop_searching();
+        worker.shared.set_in_place(worker.index(), true);
+        worker.hand_over();
+        Some(Place { shared: worker.shared.clone(), index: worker.index() })
+    }
+
     fn find_a_substitute(&self) {
         // Its wheel too must be turned by somebody: the monitor does that from now on.
         self.shared.monitor.look_now();
         self.shared.relieve(self.index);
-        if self.shared.is_shut_down() {
-            // The other workers may have emptied the queues for the last time.
-            self.shared.drain();
-        }
         if !self.shared.is_polled() {
             self.shared.start_spare();
         }

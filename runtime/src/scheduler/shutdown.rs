@@ -5,7 +5,26 @@
 //! the I/O driver. What outlives that finds an error, or panics with a message; nothing hangs.
 
 use super::{Shared, wake_all};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::thread;
+
+/// How many workers have begun to move their queues to the injector, and how many are done: on the
+/// way a runnable is in neither. `SeqCst`, as whoever empties the queues must not miss one.
+#[derive(Default)]
+pub(super) struct HandOvers {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+impl HandOvers {
+    pub(super) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
 
 impl Shared {
     pub(crate) fn is_shut_down(&self) -> bool {
@@ -36,23 +55,35 @@ impl Shared {
     }
 
     /// Drops the futures of all tasks that nobody polls at this moment, whosever they are: a worker
-    /// that is stuck, or in place, may itself wait for one that it has spawned.
+    /// that is stuck, or in place, may itself wait for one that it has spawned. Those that woke
+    /// themselves are with their runnables, which only the worker of a single-threaded runtime can
+    /// take out of its queue.
     pub(crate) fn shut_down_tasks(&self) {
         for shard in 0..self.remotes.len() {
             self.owned.close_and_shut_down(shard);
         }
+        self.drain();
     }
 
-    /// Drops every runnable that is queued anywhere. Their tasks have been shut down.
+    /// Drops every runnable that is queued anywhere. Their tasks have been shut down, so that no
+    /// worker queues one again: what it takes meanwhile it drops.
     pub(super) fn drain(&self) {
-        while let Some(runnable) = self.injector.pop() {
-            drop(runnable);
-        }
-        for remote in &self.remotes {
-            drop(remote.next.take());
-            while let Some(runnable) = remote.stealer.steal() {
+        loop {
+            let begun = self.hand_overs.begun.load(Ordering::SeqCst);
+            let was_still = self.hand_overs.ended.load(Ordering::SeqCst) == begun;
+            while let Some(runnable) = self.injector.pop() {
                 drop(runnable);
             }
+            for remote in &self.remotes {
+                drop(remote.next.take());
+                while let Some(runnable) = remote.stealer.steal() {
+                    drop(runnable);
+                }
+            }
+            if was_still && self.hand_overs.begun.load(Ordering::SeqCst) == begun {
+                return;
+            }
+            thread::yield_now();
         }
     }
 

@@ -166,11 +166,15 @@ impl Worker {
         }
     }
 
-    /// Leaves everything that is queued here to the others.
+    /// Leaves everything that is queued here to the others. It notifies nobody.
     pub(super) fn hand_over(&self) {
+        let shared = &*self.shared;
+        shared.hand_overs.begin();
         while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
-            self.shared.leave(runnable);
+            shared.injector.push(runnable);
         }
+        shared.hand_overs.end();
+        shared.drain_if_finished();
     }
 
     /// Runs tasks until `root` is done, or, without one, until the runtime shuts down.
@@ -376,12 +380,8 @@ impl Worker {
     }
 
     /// Drops the tasks of this worker, which has left its loop because the runtime ends.
-    ///
-    /// The futures of those that woke themselves lie in queues, and perhaps in that of a worker which
-    /// is stuck and waits for one of them: so this empties all queues.
     pub(crate) fn shut_down(&self) {
         self.shared.shut_down_tasks();
-        self.shared.drain();
         while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
             drop(runnable);
         }

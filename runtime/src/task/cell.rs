@@ -24,10 +24,13 @@ struct Cell<F: Future, S> {
     scheduler: S,
     /// Belongs to whoever holds `RUNNING`; after `COMPLETE` to the `JoinHandle`.
     stage: UnsafeCell<Stage<F>>,
-    /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread, which
-    /// leaves it empty.
-    join_waker: UnsafeCell<Option<Waker>>,
+    /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread. That one
+    /// moves the waker out without writing here, since the handle may be comparing it with another
+    /// at this moment. Either has emptied it, so it is not dropped with the cell.
+    join_waker: UnsafeCell<JoinWaker>,
 }
+
+pub(super) type JoinWaker = ManuallyDrop<Option<Waker>>;
 
 enum Stage<F: Future> {
     Running(F),
@@ -94,7 +97,7 @@ where
         },
         scheduler,
         stage: UnsafeCell::new(Stage::Running(future)),
-        join_waker: UnsafeCell::new(None),
+        join_waker: UnsafeCell::new(ManuallyDrop::new(None)),
     };
     // SAFETY: the memory is new and has the layout of a cell.
     unsafe { memory.write(cell) }
@@ -297,9 +300,11 @@ where
     }
 
     fn wake_join(&self) {
-        // SAFETY: `JOIN_WAKER` is set and the task is complete, so the slot is ours to empty.
-        let waker = self.join_waker.with_mut(|slot| unsafe { (*slot).take() });
-        if let Some(waker) = waker {
+        // SAFETY: `JOIN_WAKER` is set and the task is complete, so the waker is ours: once, since
+        // one thread completes a task once, and the bit stays, so that nobody writes or drops what
+        // is left here.
+        let waker = self.join_waker.with(|slot| unsafe { slot.read() });
+        if let Some(waker) = ManuallyDrop::into_inner(waker) {
             contain(|| waker.wake());
         }
     }
@@ -373,7 +378,7 @@ where
         unsafe { Self::of(header) }.drop_unread_output();
     }
 
-    unsafe fn join_waker(header: NonNull<Header>) -> NonNull<UnsafeCell<Option<Waker>>> {
+    unsafe fn join_waker(header: NonNull<Header>) -> NonNull<UnsafeCell<JoinWaker>> {
         // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive.
         NonNull::from(&unsafe { Self::of(header) }.join_waker)
     }

@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
 
+use super::cell::JoinWaker;
 use super::state::{State, Wake};
 use super::{Id, Runnable, Watch};
 use crate::sync::UnsafeCell;
@@ -62,8 +63,7 @@ pub(super) struct Vtable {
     /// Drops the output; the caller was the `JoinHandle` of a complete task.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// The slot of the join waker.
-    pub(super) join_waker:
-        unsafe fn(NonNull<Header>) -> NonNull<UnsafeCell<Option<std::task::Waker>>>,
+    pub(super) join_waker: unsafe fn(NonNull<Header>) -> NonNull<UnsafeCell<JoinWaker>>,
     /// Frees the allocation; no reference is left.
     pub(super) free: unsafe fn(NonNull<Header>),
 }

@@ -100,7 +100,8 @@ impl<T> JoinHandle<T> {
         if snapshot.has_join_waker() {
             let same = slot.with(|slot| {
                 // SAFETY: with `JOIN_WAKER` set nobody writes the slot but this handle, after it
-                // has taken it back; the completing thread only reads.
+                // has taken it back; the completing thread only reads. If it has woken the waker
+                // meanwhile, this compares two pointers with those that it had.
                 unsafe { &*slot }.as_ref().is_some_and(|old| old.will_wake(waker))
             });
             if same {

@@ -25,7 +25,7 @@
 //! - `ABORTED`: whoever has `RUNNING` next, or has it now, drops the future instead of polling it.
 //! - `JOIN_INTEREST`: the `JoinHandle` is alive. It is the only one that clears this bit.
 //! - `JOIN_WAKER`: the join waker's slot is filled and belongs to the thread that completes the task,
-//!   which empties it and leaves the bit; while it is clear the slot belongs to the `JoinHandle`.
+//!   which takes the waker and leaves the bit; while it is clear the slot belongs to the `JoinHandle`.
 //! - the rest of the word counts references: the owned list, the `Runnable`, the `JoinHandle`, each
 //!   `AbortHandle` and each `Waker` hold one. A reference keeps the memory, not the future.
 //!
