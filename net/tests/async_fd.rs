@@ -3,10 +3,14 @@
 mod support;
 
 use net::{AsyncFd, Interest, Registered};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::task::{Context, Waker};
 use support::{Count, TempPath, driver, poll, poll_now, run, settle, turn_until, watchdog};
 
 #[test]
@@ -35,6 +39,46 @@ fn it_is_registered_at_once_and_deregistered_when_taken_back() {
     let read = other.block_on(fd.io(Interest::READABLE, |mut source| source.read(&mut byte)));
     assert_eq!(read.expect("it is there"), 1);
     settle(&driver);
+}
+
+/// Its descriptor is asked for with code of the user, which here waits for another source first, and
+/// panics then.
+struct Unruly {
+    file: UnixStream,
+    other: Registered<UnixStream>,
+    panics: Cell<bool>,
+}
+
+impl AsFd for Unruly {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let polled = self.other.poll_readable(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "nobody writes to it");
+        assert!(!self.panics.get(), "as it was told to");
+        self.file.as_fd()
+    }
+}
+
+#[test]
+fn asking_for_the_descriptor_may_use_the_driver_and_may_panic() {
+    let _watchdog = watchdog();
+    let driver = driver();
+    let (file, _peer) = UnixStream::pair().expect("a pair of sockets");
+    let (other, _other_peer) = UnixStream::pair().expect("a pair of sockets");
+    for socket in [&file, &other] {
+        socket.set_nonblocking(true).expect("it is a socket");
+    }
+    let other = Registered::new(other, &driver.handle());
+    let unruly = Unruly { file, other, panics: Cell::new(true) };
+    let unruly = Registered::new(unruly, &driver.handle());
+    let mut context = Context::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| unruly.poll_readable(&mut context)));
+    assert!(polled.is_err());
+    unruly.get_ref().panics.set(false);
+    assert_eq!(driver.registrations(), 1, "the other one");
+    assert!(unruly.poll_readable(&mut context).is_pending());
+    assert_eq!(driver.registrations(), 2);
+    drop(unruly);
+    assert_eq!(driver.registrations(), 0);
 }
 
 /// A terminal's relatives, timers, inotify: here the kernel's clock.

@@ -254,13 +254,14 @@ impl<S: AsFd> Registered<S> {
         if self.readiness().state().is_registered() {
             return Ok(());
         }
+        // Before the locks: it is the user's code, which may panic, or use another source.
+        let fd = self.get_ref().as_fd().as_raw_fd();
         let _only_one = self.page.registering.lock();
         if self.readiness().state().is_registered() {
             return Ok(());
         }
         let shared = self.handle().shared();
         let token = shared.table.lock().register(self.index)?;
-        let fd = self.get_ref().as_fd().as_raw_fd();
         let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
         if let Err(error) = shared.registry.register(&mut SourceFd(&fd), token.0, both) {
             shared.table.lock().deregister();
