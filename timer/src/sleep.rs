@@ -20,7 +20,8 @@ use std::time::Duration;
 /// as is anything from 272 years on.
 ///
 /// If its time is over before its first poll, that poll may find it pending, since it reads no
-/// clock; it ends when the runtime next looks at its timers, and where no thread runs the runtime, not at all. [`sleep_until`] is ready at once then.
+/// clock; it ends when the runtime next looks at its timers, and where no thread runs the runtime,
+/// not at all. [`sleep_until`] is ready at once then.
 ///
 /// **Cancel safety**: a dropped sleep is disarmed at once and leaves nothing behind.
 ///
