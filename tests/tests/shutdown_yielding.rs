@@ -16,12 +16,10 @@ impl Drop for Tell {
 }
 
 /// Yields for ever, and has `guard` meanwhile.
-fn yield_with<T: Send + 'static>(guard: T) -> impl Future<Output = ()> + Send {
-    async move {
-        let _guard = guard;
-        loop {
-            task::yield_now().await;
-        }
+async fn yield_with<T: Send + 'static>(guard: T) {
+    let _guard = guard;
+    loop {
+        task::yield_now().await;
     }
 }
 
