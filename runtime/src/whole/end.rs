@@ -6,7 +6,7 @@ use shuttle::thread;
 
 use super::{Drops, Flag, assert_nothing_is_left, end, explore, work_stealing};
 use crate::JoinError;
-use crate::task::yield_now;
+use crate::task::{block_in_place, yield_now};
 
 fn assert_is_shutdown(error: &JoinError) {
     assert!(error.is_cancelled() && error.is_shutdown(), "{error}");
@@ -79,8 +79,8 @@ fn tasks_that_are_busy_with_each_other_end_with_the_runtime() {
 }
 
 /// A worker is stuck until a task is dropped that does nothing but yield, and so lies in a queue for
-/// most of the time: in that worker's, perhaps.
-fn a_stuck_worker_against_the_end(workers: usize) {
+/// most of the time: in that worker's, perhaps, or on its way from there, if the worker is `in_place`.
+fn a_stuck_worker_against_the_end(workers: usize, in_place: bool) {
     struct SetOnDrop(Flag);
     impl Drop for SetOnDrop {
         fn drop(&mut self) {
@@ -101,7 +101,10 @@ fn a_stuck_worker_against_the_end(workers: usize) {
     let stuck = runtime.spawn(async move {
         drop(crate::spawn(yields));
         yield_now().await;
-        dropped.wait();
+        match in_place {
+            true => block_in_place(|| dropped.wait()),
+            false => dropped.wait(),
+        }
     });
     let handle = end(runtime);
     drops.assert_all();
@@ -112,5 +115,10 @@ fn a_stuck_worker_against_the_end(workers: usize) {
 
 #[test]
 fn a_task_that_a_stuck_worker_waits_for_is_dropped_wherever_it_is_queued() {
-    explore(&[1, 2, 3], a_stuck_worker_against_the_end);
+    explore(&[1, 2, 3], |workers| a_stuck_worker_against_the_end(workers, false));
+}
+
+#[test]
+fn a_task_that_a_worker_in_place_waits_for_is_dropped_wherever_it_is_queued() {
+    explore(&[1, 2, 3], |workers| a_stuck_worker_against_the_end(workers, true));
 }
