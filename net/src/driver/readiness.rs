@@ -40,9 +40,10 @@ pub(crate) struct Readiness {
     ///
     /// Set by the driver (under the table's lock) and by shutdown; cleared by any operation.
     /// `UNREGISTERED` is cleared once, by whoever has registered the source, and set again when the
-    /// place has no source any more. Always by read-modify-write. Nothing else is published through it: what the bits speak of lives in
-    /// the kernel, and the waiters have their lock. `set` is a release and `state` an acquire so
-    /// that an operation's syscall cannot be moved before the load that allowed it.
+    /// place has no source any more. Always by read-modify-write. Nothing else is published through
+    /// it: what the bits speak of lives in the kernel, and the waiters have their lock. `set` is a
+    /// release and `state` an acquire so that an operation's syscall cannot be moved before the load
+    /// that allowed it.
     word: AtomicU64,
     waiters: Mutex<Waiters>,
 }
