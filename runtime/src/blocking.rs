@@ -90,7 +90,7 @@ impl Queued {
     /// What becomes of a call that no thread of the pool will run.
     fn give_up(self) {
         match self.duty {
-            Duty::Optional => self.call.shut_down(),
+            Duty::Optional => drop(self.call),
             Duty::Mandatory => run(self.call),
         }
     }
@@ -125,7 +125,7 @@ impl Pool {
         let mut state = self.state.lock();
         if state.is_shut_down {
             drop(state);
-            call.shut_down();
+            drop(call);
             return match duty {
                 Duty::Optional => Ok(()),
                 Duty::Mandatory => Err(io::Error::other("the runtime has been shut down")),
@@ -218,7 +218,7 @@ impl Pool {
         let began = timer::real_now();
         state.waiting += 1;
         while state.queue.is_empty() && !state.is_shut_down {
-            let left = self.keep_alive.saturating_sub(began.elapsed());
+            let left = self.keep_alive.saturating_sub(timer::real_now() - began);
             if left.is_zero() {
                 break;
             }
@@ -259,7 +259,7 @@ impl Pool {
         let mut state = self.state.lock();
         // A call that drops the last handle to its own runtime must not wait for itself.
         while state.alive > usize::from(self.is_member()) {
-            let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+            let left = timeout.map(|timeout| timeout.saturating_sub(timer::real_now() - began));
             if left == Some(Duration::ZERO) {
                 return false;
             }
@@ -340,11 +340,8 @@ impl Shared {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let birth = self.birth(Id::next(), name, spawned_at, 0);
-        let scheduler = BlockingSchedule(self.clone());
-        let (task, call, join) = new_task(Call(Some(work)), scheduler, birth);
-        // No list: the call is in the queue, or runs.
-        drop(task);
+        let birth = self.birth(Id::next(), name, spawned_at);
+        let (call, join) = new_task(Call(Some(work)), BlockingSchedule(self.clone()), birth);
         self.blocking.push(self, call, duty)?;
         Ok(join)
     }
@@ -370,7 +367,7 @@ struct BlockingSchedule(Arc<Shared>);
 
 /// Runs a call, which is done after one poll.
 fn run(call: Runnable) {
-    let again = call.run(&Watch::new());
+    let again = call.run(&Watch::new(0));
     debug_assert!(again.is_none(), "a call is never pending");
 }
 
@@ -384,8 +381,12 @@ impl Schedule for BlockingSchedule {
         drop(runnable);
     }
 
+    fn bind(&self, _task: TaskRef, _watch: &Watch) -> Result<(), TaskRef> {
+        unreachable!("a call is never pending")
+    }
+
     fn release(&self, _task: &TaskRef) -> Option<TaskRef> {
-        None
+        unreachable!("a call is in no list")
     }
 
     fn forget_name(&self, task: &Header) {

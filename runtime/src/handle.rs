@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::metrics::Metrics;
-use crate::scheduler::{self, Scheduler, Shared};
+use crate::scheduler::{self, Refused, Scheduler, Shared};
 use crate::sync::thread_local_const;
 use crate::task::{Current, JoinHandle};
 
@@ -69,13 +69,21 @@ where
     });
     match spawned {
         Ok(Ok((join, refused))) => {
-            if let Some(task) = refused {
-                task.shut_down();
+            if let Some(refused) = refused {
+                refuse(refused);
             }
             join
         }
         _ => no_runtime("spawn"),
     }
+}
+
+/// The runtime of this thread has ended.
+#[cold]
+fn refuse(refused: Refused) {
+    // Entered, as it is found: what is dropped may itself leave the runtime.
+    let handle = Handle::require("spawn");
+    handle.shared.refuse(refused);
 }
 
 #[track_caller]

@@ -12,6 +12,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct WorkerMetrics {
     pub(crate) steals: AtomicU64,
     pub(crate) parks: AtomicU64,
+    /// Tasks that were spawned on this worker.
+    pub(crate) spawned: AtomicU64,
     forced_yields: AtomicU64,
 }
 

@@ -14,7 +14,7 @@ use crate::last_words;
 use crate::metrics::Metrics;
 use crate::panics::print_line;
 use crate::park::{Parker, Poller};
-use crate::scheduler::{Scheduler, Shared, Worker};
+use crate::scheduler::{DRAIN_AGAIN, Scheduler, Shared, Worker};
 use crate::sync::Mutex;
 use crate::task::JoinHandle;
 
@@ -169,7 +169,7 @@ impl Runtime {
             return;
         }
         let began = timer::real_now();
-        let left = || deadline.map(|deadline| deadline.saturating_sub(began.elapsed()));
+        let left = || deadline.map(|deadline| deadline.saturating_sub(timer::real_now() - began));
         let shared = self.handle.shared();
         shared.begin_shutdown();
         let _entered = self.handle.enter();
@@ -213,11 +213,13 @@ fn end_lent_worker(shared: &Arc<Shared>, timeout: Option<Duration>) {
         if shared.is_worker_gone() {
             return shared.stop_waiting(&parker);
         }
-        let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+        let left = timeout.map(|timeout| timeout.saturating_sub(timer::real_now() - began));
         if left == Some(Duration::ZERO) {
             return shared.stop_waiting(&parker);
         }
-        parker.park(&|_| left, &mut Vec::new());
+        let wait = left.map_or(DRAIN_AGAIN, |left| left.min(DRAIN_AGAIN));
+        parker.park(&|_| Some(wait), &mut Vec::new());
+        shared.drain();
     };
     shared.stop_waiting(&parker);
     let (worker, ()) = worker.run_as_current(Worker::shut_down);

@@ -54,19 +54,26 @@ impl Threads {
 
     /// Waits until every thread has left, and joins it. False: some have not, in time.
     pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
+        if !self.wait_until_left(0, timeout) {
+            return false;
+        }
+        for handle in std::mem::take(&mut *self.handles.lock()) {
+            // A panic that ended a thread has been printed by the panic hook.
+            let _ = handle.join();
+        }
+        true
+    }
+
+    /// Waits until no more than `count` threads are left. False: there are more, in time.
+    pub(crate) fn wait_until_left(&self, count: usize, timeout: Option<Duration>) -> bool {
         let began = timer::real_now();
         let mut alive = self.alive.lock();
-        while *alive > 0 {
-            let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+        while *alive > count {
+            let left = timeout.map(|timeout| timeout.saturating_sub(timer::real_now() - began));
             if left == Some(Duration::ZERO) {
                 return false;
             }
             wait_for(&self.one_left, &mut alive, left);
-        }
-        drop(alive);
-        for handle in std::mem::take(&mut *self.handles.lock()) {
-            // A panic that ended a thread has been printed by the panic hook.
-            let _ = handle.join();
         }
         true
     }

@@ -44,13 +44,9 @@ impl Queue {
     }
 
     fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let birth =
-            Birth { id: Id::next(), spawned_at: Location::caller(), shard: 0, is_named: false };
-        let (task, runnable, join) = new_task(future, self.clone(), birth);
-        match self.0.owned.bind(task) {
-            Ok(()) => Queue::schedule(self.clone(), runnable),
-            Err(refused) => refused.shut_down(),
-        }
+        let birth = Birth { id: Id::next(), spawned_at: Location::caller(), is_named: false };
+        let (runnable, join) = new_task(future, self.clone(), birth);
+        Queue::schedule(self.clone(), runnable);
         join
     }
 
@@ -80,7 +76,7 @@ impl Queue {
 
 /// Polls a task, which queues itself again if it was woken meanwhile.
 fn run(runnable: Runnable) {
-    let again = runnable.run(&Watch::new());
+    let again = runnable.run(&Watch::new(0));
     assert!(again.is_none(), "the default of `Schedule::again`");
 }
 
@@ -93,6 +89,10 @@ impl Schedule for Queue {
 
     fn schedule(place: Queue, runnable: Runnable) {
         place.0.runnables.lock().push_back(runnable);
+    }
+
+    fn bind(&self, task: TaskRef, _watch: &Watch) -> Result<(), TaskRef> {
+        self.0.owned.bind(task, 0)
     }
 
     fn release(&self, task: &TaskRef) -> Option<TaskRef> {

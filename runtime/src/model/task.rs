@@ -243,22 +243,22 @@ fn a_task_that_wakes_itself_against_the_end() {
     });
 }
 
+/// Nothing but its runnable leads to the task before it is idle for the first time, and nothing but the
+/// list after that.
 #[test]
-fn spawn_against_shutdown() {
+fn going_idle_for_the_first_time_against_the_end() {
     loom::model(|| {
         let queue = Queue::new();
         let (counter, drops) = CountDrop::new();
-        let spawner = queue.clone();
-        let spawns = thread::spawn(move || {
-            spawner.spawn(async move {
-                let _counter = counter;
-                std::future::pending::<()>().await;
-            })
+        let join = queue.spawn(async move {
+            let _counter = counter;
+            std::future::pending::<()>().await;
         });
-        queue.0.owned.close_and_shut_down(0);
-        let join = spawns.join().expect("the spawner does not panic");
-        assert!(join.is_finished(), "a task slipped into a closed list");
+        let runner = queue.clone();
+        let runs = thread::spawn(move || runner.run_all());
         queue.close();
+        runs.join().expect("the runner does not panic");
+        assert!(join.is_finished(), "a task slipped into a closed list");
         assert_eq!(drops.load(Ordering::Relaxed), 1);
     });
 }

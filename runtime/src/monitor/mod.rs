@@ -274,6 +274,7 @@ impl Sampler {
             let interval = self.shared.monitor.interval(timer::real_now());
             slept = self.sleep(if is_second_look { CLOSE } else { interval });
         }
+        self.shared.see_the_workers_off();
     }
 
     /// Sleeps, and returns for how long, or what it should have been, if that is much less.

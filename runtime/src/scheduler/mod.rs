@@ -31,14 +31,15 @@ use crossbeam_utils::CachePadded;
 
 use crate::blocking::Pool;
 use crate::builder::{Config, UnhandledPanic};
+use crate::metrics::add;
 use crate::monitor::Monitor;
 use crate::panics::print_line;
 use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, KeepsMemory, OwnedTasks, Runnable, Schedule, TaskRef, new_task,
-    panic_message,
+    Birth, Header, Id, JoinHandle, KeepsMemory, OwnedTasks, Runnable, Schedule, TaskRef, Watch,
+    new_task, panic_message,
 };
 use crate::threads::Threads;
 
@@ -54,6 +55,7 @@ pub use mode::{ParseSchedulerError, Scheduler};
 pub use place::block_in_place;
 pub(crate) use remote::ThreadTimes;
 pub(crate) use root::block_on;
+pub(crate) use shutdown::DRAIN_AGAIN;
 pub(crate) use worker::{Worker, wake_all};
 
 /// What the workers, the handles and the tasks of one runtime share.
@@ -95,6 +97,10 @@ pub(crate) struct Shared {
     lent: Mutex<Lent>,
     spares: Spares,
     hand_overs: HandOvers,
+    /// Tasks that were spawned from threads that are no worker. Relaxed, a number on its own.
+    spawned_elsewhere: AtomicU64,
+    /// Tasks that were complete otherwise than after a poll. With release, see [`Watch::ended`].
+    ended_elsewhere: AtomicU64,
 }
 
 impl Shared {
@@ -108,8 +114,8 @@ impl Shared {
         let regular = config.workers;
         let count = regular + spare::capacity(&config);
         let queues: Vec<_> = (0..count).map(|_| queue::LocalQueue::new(count > 1)).collect();
-        let remote = |queue| CachePadded::new(Remote::new(queue, &clock, &poller));
-        let remotes: Box<[_]> = queues.iter().map(remote).collect();
+        let remote = |(index, queue)| CachePadded::new(Remote::new(index, queue, &clock, &poller));
+        let remotes: Box<[_]> = queues.iter().enumerate().map(remote).collect();
         let entered_timers = {
             let poller = poller.clone();
             let unpark: Box<dyn Fn() + Send + Sync> = Box::new(move || poller.unpark());
@@ -139,6 +145,8 @@ impl Shared {
             lent: Mutex::new(Lent::default()),
             spares: Spares::default(),
             hand_overs: HandOvers::default(),
+            spawned_elsewhere: AtomicU64::new(0),
+            ended_elsewhere: AtomicU64::new(0),
         });
         let worker = |(index, queue)| Worker::new(shared.clone(), index, queue);
         let mut workers: Vec<_> = queues.into_iter().enumerate().map(worker).collect();
@@ -157,38 +165,48 @@ impl Shared {
         F::Output: Send + 'static,
     {
         let (join, refused) = self.try_spawn(future, name, spawned_at);
-        if let Some(task) = refused {
-            task.shut_down();
+        if let Some(refused) = refused {
+            self.refuse(refused);
         }
         join
     }
 
-    /// Spawns a task; if the runtime has been shut down, gives it back, for the caller to drop.
-    /// Runs no foreign code.
+    /// Spawns a task. If the runtime has been shut down, there is something for the caller to
+    /// [refuse](Shared::refuse). Runs no foreign code.
     #[inline]
     pub(crate) fn try_spawn<F>(
         self: &Arc<Shared>,
         future: F,
         name: Option<Cow<'static, str>>,
         spawned_at: &'static Location<'static>,
-    ) -> (JoinHandle<F::Output>, Option<TaskRef>)
+    ) -> (JoinHandle<F::Output>, Option<Refused>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let id = Id::next();
         let place = self.place();
-        let shard = match &place {
-            Place::Worker(worker) => worker.index,
-            Place::Injector(_) => id.as_u64() as usize % self.remotes.len(),
-        };
-        let birth = self.birth(id, name, spawned_at, shard);
-        let (task, runnable, join) = new_task(future, self.clone(), birth);
-        if let Err(refused) = self.owned.bind(task) {
-            return (join, Some(refused));
+        match &place {
+            Place::Worker(worker) => add(&worker.remote().metrics.spawned, 1),
+            Place::Injector(_) => drop(self.spawned_elsewhere.fetch_add(1, Ordering::Relaxed)),
         }
-        Arc::schedule(place, runnable);
-        (join, None)
+        let birth = self.birth(Id::next(), name, spawned_at);
+        let (runnable, join) = new_task(future, self.clone(), birth);
+        if self.is_shut_down() {
+            return (join, Some(Refused(Some(runnable))));
+        }
+        match place {
+            Place::Worker(worker) => worker.push(runnable),
+            Place::Injector(shared) => shared.push_injected(runnable),
+        }
+        (join, self.is_shut_down().then_some(Refused(None)))
+    }
+
+    /// Drops a task that was spawned too late. If its runnable has got into a queue, whoever sees the
+    /// workers off finds it there, or, if all are gone, this thread.
+    #[cold]
+    pub(crate) fn refuse(self: &Arc<Shared>, refused: Refused) {
+        drop(refused.0);
+        self.drain_if_finished();
     }
 
     /// The facts about a new task; remembers its name.
@@ -197,13 +215,12 @@ impl Shared {
         id: Id,
         name: Option<Cow<'static, str>>,
         spawned_at: &'static Location<'static>,
-        shard: usize,
     ) -> Birth {
         let is_named = name.is_some();
         if let Some(name) = name {
             self.names.lock().insert(id, name);
         }
-        Birth { id, spawned_at, shard: shard as u32, is_named }
+        Birth { id, spawned_at, is_named }
     }
 
     pub(crate) fn forget_name(&self, task: &Header) {
@@ -215,29 +232,22 @@ impl Shared {
     }
 
     /// Queues a runnable from a thread that is not a worker of this runtime.
-    fn inject(&self, runnable: Runnable) {
+    fn inject(self: &Arc<Shared>, runnable: Runnable) {
+        self.push_injected(runnable);
+        self.drain_if_finished();
+    }
+
+    fn push_injected(&self, runnable: Runnable) {
         self.injector.push(runnable);
         self.notify();
-        self.drain_if_finished();
     }
 
     /// Leaves a runnable that a worker had to the others. It notifies nobody. The calling thread may
     /// be one that the end of the runtime has not waited for.
-    fn leave(&self, runnable: Runnable) {
+    fn leave(self: &Arc<Shared>, runnable: Runnable) {
         self.injector.push(runnable);
         fence(Ordering::SeqCst);
         self.drain_if_finished();
-    }
-
-    /// Called after a push to the injector and a fence.
-    ///
-    /// A runnable holds its task, and the task this scheduler: one that nobody takes out any more
-    /// would keep both for ever. `finish_shutdown` sets the flag before it drains.
-    #[inline]
-    fn drain_if_finished(&self) {
-        if self.is_finished.load(Ordering::SeqCst) {
-            self.drain();
-        }
     }
 
     /// Wakes a parked worker if one is needed for work that was pushed just now.
@@ -274,8 +284,15 @@ impl Shared {
         &self.remotes[worker]
     }
 
+    /// How many tasks are spawned and not complete. The ends are read first, so that a task which is
+    /// counted among them is among those that were spawned too.
     pub(crate) fn live_tasks(&self) -> usize {
-        self.owned.len()
+        let sum = |count: fn(&Remote) -> u64| self.remotes.iter().map(|remote| count(remote)).sum();
+        let ended: u64 = sum(|remote| remote.watch.ended());
+        let ended = ended + self.ended_elsewhere.load(Ordering::Acquire);
+        let spawned: u64 = sum(|remote| remote.metrics.spawned.load(Ordering::Relaxed));
+        let spawned = spawned + self.spawned_elsewhere.load(Ordering::Relaxed);
+        (spawned - ended) as usize
     }
 
     pub(crate) fn injected(&self) -> usize {
@@ -312,6 +329,10 @@ impl Shared {
         }
     }
 }
+
+/// A task that was spawned while its runtime ended, or nothing, if it has got into a queue.
+#[must_use]
+pub(crate) struct Refused(Option<Runnable>);
 
 /// The timers of a thread that parks on `parker`.
 fn timers_of(clock: &timer::Clock, parker: &Arc<Parker>) -> timer::Driver {
@@ -352,8 +373,20 @@ impl Schedule for Arc<Shared> {
         Some(runnable)
     }
 
+    fn bind(&self, task: TaskRef, watch: &Watch) -> Result<(), TaskRef> {
+        self.owned.bind(task, watch.worker())
+    }
+
     fn release(&self, task: &TaskRef) -> Option<TaskRef> {
         self.owned.remove(task)
+    }
+
+    #[inline]
+    fn count_end(&self, watch: Option<&Watch>) {
+        match watch {
+            Some(watch) => watch.count_end(),
+            None => drop(self.ended_elsewhere.fetch_add(1, Ordering::Release)),
+        }
     }
 
     fn forget_name(&self, task: &Header) {

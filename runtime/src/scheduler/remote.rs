@@ -32,8 +32,9 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// That of a worker with this queue, which parks on `poller` if that is free.
+    /// That of a worker with this number and queue, which parks on `poller` if that is free.
     pub(super) fn new(
+        index: usize,
         queue: &LocalQueue,
         clock: &timer::Clock,
         poller: &Arc<dyn Poller>,
@@ -44,7 +45,7 @@ impl Remote {
             parker,
             next: Slot::new(),
             stealer: queue.stealer(),
-            watch: Watch::new(),
+            watch: Watch::new(index),
             metrics: WorkerMetrics::default(),
             is_in_place: AtomicBool::new(false),
             is_enlisted: AtomicBool::new(true),

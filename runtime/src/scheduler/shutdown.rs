@@ -4,9 +4,21 @@
 //! gets to them first; the last worker, or whoever waits for them, drops what is left and ends the timers and
 //! the I/O driver. What outlives that finds an error, or panics with a message; nothing hangs.
 
-use super::{Shared, wake_all};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Scheduler, Shared, wake_all};
+use crate::handle::{AsyncGuard, Handle};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread;
+
+/// How soon the queues are emptied again while a worker is stuck at the end of its runtime. When they
+/// were emptied before, the worker, or somebody for it, may have had a runnable in its hands, on the
+/// way from one queue to another: that of the very task that the worker waits for.
+pub(crate) const DRAIN_AGAIN: Duration = Duration::from_millis(10);
+
+/// How often at last, if a worker does not leave and nobody may wait for it any more.
+const DRAIN_SELDOM: Duration = Duration::from_secs(1);
 
 /// How many workers have begun to move their queues to the injector, and how many are done: on the
 /// way a runnable is in neither. `SeqCst`, as whoever empties the queues must not miss one.
@@ -31,7 +43,7 @@ impl Shared {
         self.is_shut_down.load(Ordering::SeqCst)
     }
 
-    /// Refuses new tasks and makes every worker leave its loop.
+    /// Refuses new tasks, and those that are about to go idle, and makes every worker leave its loop.
     pub(crate) fn begin_shutdown(&self) {
         self.is_shut_down.store(true, Ordering::SeqCst);
         for shard in 0..self.remotes.len() {
@@ -55,9 +67,9 @@ impl Shared {
     }
 
     /// Drops the futures of all tasks that nobody polls at this moment, whosever they are: a worker
-    /// that is stuck, or in place, may itself wait for one that it has spawned. Those that woke
-    /// themselves are with their runnables, which only the worker of a single-threaded runtime can
-    /// take out of its queue.
+    /// that is stuck, or in place, may itself wait for one that it has spawned. Those that have never
+    /// been idle, or woke themselves, are with their runnables, which only the worker of a
+    /// single-threaded runtime can take out of its queue.
     pub(crate) fn shut_down_tasks(&self) {
         for shard in 0..self.remotes.len() {
             self.owned.close_and_shut_down(shard);
@@ -65,9 +77,45 @@ impl Shared {
         self.drain();
     }
 
-    /// Drops every runnable that is queued anywhere. Their tasks have been shut down, so that no
-    /// worker queues one again: what it takes meanwhile it drops.
-    pub(super) fn drain(&self) {
+    /// Empties the queues until all threads but this one have left, which sees the workers of a
+    /// work-stealing runtime off.
+    pub(crate) fn see_the_workers_off(self: &Arc<Shared>) {
+        if self.config.scheduler == Scheduler::SingleThreaded {
+            return;
+        }
+        let handle = Handle::new(self.clone());
+        let _entered = handle.enter();
+        let _async = AsyncGuard::enter_quietly();
+        let mut wait = DRAIN_AGAIN;
+        while !self.threads.wait_until_left(1, Some(wait)) {
+            self.drain();
+            wait = DRAIN_SELDOM.min(2 * wait);
+        }
+    }
+
+    /// Called after a push to the injector and a fence.
+    ///
+    /// A runnable holds its task, and the task this scheduler: one that nobody takes out any more
+    /// would keep both for ever. `finish_shutdown` sets the flag before it drains.
+    #[inline]
+    pub(super) fn drain_if_finished(self: &Arc<Shared>) {
+        if self.is_finished.load(Ordering::SeqCst) {
+            self.drain_entered();
+        }
+    }
+
+    #[cold]
+    fn drain_entered(self: &Arc<Shared>) {
+        let handle = Handle::new(self.clone());
+        let _entered = handle.enter();
+        let _async = AsyncGuard::enter_quietly();
+        self.drain();
+    }
+
+    /// Drops every runnable that is in a queue which this thread can take from, and its future where
+    /// that is with it. The others' tasks have been shut down, so that no worker queues one again:
+    /// what it takes meanwhile it drops. The runtime is entered here.
+    pub(crate) fn drain(&self) {
         loop {
             let begun = self.hand_overs.begun.load(Ordering::SeqCst);
             let was_still = self.hand_overs.ended.load(Ordering::SeqCst) == begun;

@@ -44,7 +44,7 @@ impl Shared {
     /// Does what a slow worker does not: gives its `next` runnable away, turns its timers, and wakes
     /// a peer if there is work, or if nobody waits for I/O. A peer that finds nothing to run takes
     /// the I/O driver on its way to sleep, so nothing else needs to be handed over.
-    pub(crate) fn relieve(&self, index: usize) {
+    pub(crate) fn relieve(self: &Arc<Shared>, index: usize) {
         if self.config.scheduler == Scheduler::SingleThreaded {
             return;
         }

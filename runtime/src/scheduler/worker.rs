@@ -168,7 +168,7 @@ impl Worker {
 
     /// Leaves everything that is queued here to the others. It notifies nobody.
     pub(super) fn hand_over(&self) {
-        let shared = &*self.shared;
+        let shared = &self.shared;
         shared.hand_overs.begin();
         while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
             shared.injector.push(runnable);
@@ -334,7 +334,8 @@ impl Worker {
             return self.queue.push(runnable);
         }
         if remote.is_in_place() {
-            return self.shared.inject(runnable);
+            // Without a look at whether the runtime has ended: this worker has not left yet.
+            return self.shared.push_injected(runnable);
         }
         match remote.next.replace(runnable) {
             None if self.queue.is_empty() => {}

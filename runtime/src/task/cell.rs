@@ -15,13 +15,14 @@ use super::state::{Complete, Finish, Start, State};
 use super::{Current, Id, JoinError, Runnable, Schedule, Watch, memory, waker};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 /// One allocation per task. `repr(C)` puts the header first, so that the pointers are the same.
 #[repr(C)]
 struct Cell<F: Future, S> {
     header: Header,
-    scheduler: S,
+    /// Moved out when the cell is freed.
+    scheduler: ManuallyDrop<S>,
     /// Belongs to whoever holds `RUNNING`; after `COMPLETE` to the `JoinHandle`.
     stage: UnsafeCell<Stage<F>>,
     /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread. That one
@@ -44,7 +45,6 @@ enum Stage<F: Future> {
 pub(crate) struct Birth {
     pub(crate) id: Id,
     pub(crate) spawned_at: &'static Location<'static>,
-    pub(crate) shard: u32,
     pub(crate) is_named: bool,
 }
 
@@ -52,7 +52,8 @@ pub(crate) struct Birth {
 /// of it costs, and unoptimised code moves it in every call on the way, and needs stack for that.
 const LARGE: usize = if cfg!(debug_assertions) { 2 << 10 } else { 16 << 10 };
 
-/// Makes a task: its owned-list reference, its first `Runnable` and its `JoinHandle`.
+/// Makes a task: its first `Runnable` and its `JoinHandle`. A third reference is the task's own,
+/// until it enters a list of live tasks or is complete.
 ///
 /// That `future` and its output stay on the threads they may be on is the scheduler's promise, see
 /// [`Schedule`].
@@ -61,7 +62,7 @@ pub(crate) fn new_task<F, S>(
     future: F,
     scheduler: S,
     birth: Birth,
-) -> (TaskRef, Runnable, JoinHandle<F::Output>)
+) -> (Runnable, JoinHandle<F::Output>)
 where
     F: Future + 'static,
     S: Schedule,
@@ -73,11 +74,7 @@ where
     }
 }
 
-fn new_cell<F, S>(
-    future: F,
-    scheduler: S,
-    birth: Birth,
-) -> (TaskRef, Runnable, JoinHandle<F::Output>)
+fn new_cell<F, S>(future: F, scheduler: S, birth: Birth) -> (Runnable, JoinHandle<F::Output>)
 where
     F: Future + 'static,
     S: Schedule,
@@ -90,25 +87,25 @@ where
             id: birth.id,
             spawned_at: birth.spawned_at,
             links: UnsafeCell::new(Links::default()),
-            shard: birth.shard,
+            shard: AtomicU32::new(0),
             is_named: birth.is_named,
             suspicion: AtomicU8::new(0),
-            runnable_has_running: AtomicBool::new(false),
+            runnable_has_running: AtomicBool::new(true),
+            is_listed: AtomicBool::new(false),
         },
-        scheduler,
+        scheduler: ManuallyDrop::new(scheduler),
         stage: UnsafeCell::new(Stage::Running(future)),
         join_waker: UnsafeCell::new(ManuallyDrop::new(None)),
     };
     // SAFETY: the memory is new and has the layout of a cell.
     unsafe { memory.write(cell) }
     let header = memory.cast::<Header>();
-    // SAFETY: a new task counts three references; this is the first.
-    let owned = unsafe { TaskRef::from_raw(header) };
-    // SAFETY: this is the second, and the state starts out as `NOTIFIED`.
+    // SAFETY: a new task counts three references; this is one, and the state starts out with
+    // `RUNNING`, which goes with it.
     let runnable = unsafe { Runnable::from_raw(header) };
-    // SAFETY: this is the third, and the state starts out with `JOIN_INTEREST`.
+    // SAFETY: this is another one, and the state starts out with `JOIN_INTEREST`.
     let join = unsafe { JoinHandle::from_raw(header) };
-    (owned, runnable, join)
+    (runnable, join)
 }
 
 impl<F, S> Cell<F, S>
@@ -150,7 +147,7 @@ where
             Start::Cancel => {
                 cell.cancel_future();
                 // SAFETY: the future is gone, and the `Runnable`'s reference is given up here.
-                unsafe { Self::complete(header) }
+                unsafe { Self::complete(header, Some(watch)) }
                 return None;
             }
             Start::Stale => {
@@ -164,13 +161,15 @@ where
         cell.header.note_poll(watch.end());
         if polled.is_ready() {
             // SAFETY: the stage holds the output, and the `Runnable`'s reference is given up here.
-            unsafe { Self::complete(header) }
+            unsafe { Self::complete(header, Some(watch)) }
             return None;
         }
         let finish = if current.has_woken_itself() {
             cell.header.state.finish_woken()
-        } else {
+        } else if cell.header.is_listed.load(Ordering::Relaxed) || cell.enter_list(header, watch) {
             cell.header.state.finish_pending()
+        } else {
+            Finish::Cancel
         };
         match finish {
             Finish::Idle => {}
@@ -186,7 +185,7 @@ where
             Finish::Cancel => {
                 cell.cancel_future();
                 // SAFETY: as above.
-                unsafe { Self::complete(header) }
+                unsafe { Self::complete(header, Some(watch)) }
             }
             // SAFETY: the transition gave the last reference back.
             Finish::Free => unsafe { Self::free(header) },
@@ -258,12 +257,12 @@ where
 
     /// Publishes the output and gives back the references of the `Runnable` and of the owned list:
     /// with the same change of the state word, where nobody waits. Takes a pointer, because the last
-    /// of them may free the cell.
+    /// of them may free the cell. `watch` is that of the task's last poll, if this follows it.
     ///
     /// # Safety
     /// - The caller holds `RUNNING`, and the future has been dropped.
     /// - One counted reference belongs to the caller, who gives it up.
-    unsafe fn complete(header: NonNull<Header>) {
+    unsafe fn complete(header: NonNull<Header>, watch: Option<&Watch>) {
         // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive until
         // it is given back below.
         let cell = unsafe { Self::of(header) };
@@ -272,7 +271,8 @@ where
         if is_unread {
             cell.drop_unread_output();
         }
-        let references = 1 + usize::from(cell.leave_list(header));
+        cell.scheduler.count_end(watch);
+        let references = 1 + usize::from(cell.take_own_reference(header));
         // A report may need the name until the output is dropped.
         let is_named = cell.header.is_named;
         match cell.header.state.complete(is_unread, if is_named { 0 } else { references }) {
@@ -292,8 +292,31 @@ where
         }
     }
 
-    /// Takes the task out of the list of live tasks. True: the list's reference is the caller's now.
-    fn leave_list(&self, header: NonNull<Header>) -> bool {
+    /// Enters a list of live tasks, since the task is about to be idle and nothing else would find
+    /// it. False: the list is closed. The caller has `RUNNING`.
+    fn enter_list(&self, header: NonNull<Header>, watch: &Watch) -> bool {
+        // SAFETY: a task that is in no list has a reference of its own, which is the list's now.
+        let task = unsafe { TaskRef::from_raw(header) };
+        match self.scheduler.bind(task, watch) {
+            Ok(()) => {
+                self.header.is_listed.store(true, Ordering::Relaxed);
+                true
+            }
+            Err(refused) => {
+                // The reference is the task's own again.
+                let _ = refused.into_raw();
+                false
+            }
+        }
+    }
+
+    /// Takes the reference that the task has for a list of live tasks, from there if it is in one.
+    /// False: whoever has taken it out has the reference. The caller has `RUNNING`.
+    #[inline]
+    fn take_own_reference(&self, header: NonNull<Header>) -> bool {
+        if !self.header.is_listed.load(Ordering::Relaxed) {
+            return true;
+        }
         // SAFETY: the caller's reference keeps the task alive, and is not given up by this one.
         let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(header) });
         self.scheduler.release(&task).map(TaskRef::into_raw).is_some()
@@ -311,11 +334,16 @@ where
 
     /// Nobody will read the output: drop it here, and report it if it is a panic.
     fn drop_unread_output(&self) {
-        let stage = self.take_stage();
-        if let Stage::Panicked(payload) = &stage {
-            self.scheduler.unhandled_panic(&self.header, &**payload);
-        }
-        drop_quietly(stage);
+        self.stage.with_mut(|stage| {
+            // SAFETY: the output is the caller's, and so is the stage.
+            if let Stage::Panicked(payload) = unsafe { &*stage } {
+                self.scheduler.unhandled_panic(&self.header, &**payload);
+            }
+            // SAFETY: as above; what was here is not looked at again, but overwritten.
+            contain(|| unsafe { ptr::drop_in_place(stage) });
+            // SAFETY: as above, and nothing is here to be dropped.
+            unsafe { stage.write(Stage::Consumed) }
+        });
     }
 
     /// The caller has exclusive access to the stage.
@@ -352,7 +380,7 @@ where
         cell.header.state.add_ref();
         // SAFETY: the future is gone; the reference that was just counted is given up here, and the
         // caller keeps its own.
-        unsafe { Self::complete(header) }
+        unsafe { Self::complete(header, None) }
     }
 
     unsafe fn read_output(header: NonNull<Header>, to: *mut ()) {
@@ -384,14 +412,19 @@ where
     }
 
     unsafe fn free(header: NonNull<Header>) {
-        let cell = header.cast::<Cell<F, S>>();
         // SAFETY: the vtable belongs to this type, and the cell is still there.
-        unsafe { Self::of(header) }.track_end();
-        contain(|| {
-            // SAFETY: no reference is left; nobody looks at the cell again, also if a `Drop` panics.
-            unsafe { ptr::drop_in_place(cell.as_ptr()) }
-        });
-        // SAFETY: the cell came from `allocate` with this layout, and is gone.
-        unsafe { memory::free(cell.cast(), Layout::new::<Cell<F, S>>()) }
+        let cell = unsafe { Self::of(header) };
+        cell.track_end();
+        // The scheduler is all that is left to be dropped: a task keeps a reference of its own until
+        // it is complete, and then it is freed after its output was taken out or dropped.
+        debug_assert!(cell.stage.with(|stage| {
+            // SAFETY: no reference is left, and so nobody else to touch the stage.
+            matches!(unsafe { &*stage }, Stage::Consumed)
+        }));
+        // SAFETY: as above, so this is the only one that moves the scheduler out.
+        let scheduler = unsafe { ptr::read(&cell.scheduler) };
+        // SAFETY: the cell came from `allocate` with this layout, and nobody looks at it again.
+        unsafe { memory::free(header.cast(), Layout::new::<Cell<F, S>>()) }
+        drop_quietly(ManuallyDrop::into_inner(scheduler));
     }
 }

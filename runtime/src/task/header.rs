@@ -9,31 +9,35 @@ use super::cell::JoinWaker;
 use super::state::{State, Wake};
 use super::{Id, Runnable, Watch};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 /// The first field of every task's allocation; a pointer to it is a pointer to the task.
 ///
 /// Who may touch what: `state` anybody with a reference; `links` only under the lock of the owned
-/// list that the task was bound to; everything else is written before the task is shared and never
-/// again.
+/// list that the task was bound to; the atomics as each says; everything else is written before the
+/// task is shared and never again.
 pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
     pub(super) id: Id,
     pub(super) spawned_at: &'static Location<'static>,
     pub(super) links: UnsafeCell<Links>,
-    /// The shard of the owned lists that the task is bound to.
-    pub(super) shard: u32,
+    /// The shard of the owned lists that the task is in, once `is_listed`; as relaxed as that is.
+    pub(super) shard: AtomicU32,
     /// Whether the runtime's name table has an entry for `id`.
     pub(super) is_named: bool,
     /// How suspect the task is: [`SUSPECT`] after a poll that a monitor found slow, one less after
     /// each poll that was not. Written only by the thread that has `RUNNING`, so that relaxed loads
     /// and stores do; read by the holder of the `Runnable`.
     pub(super) suspicion: AtomicU8,
-    /// Whether the `Runnable` has `RUNNING` with it. Written by the thread that has `RUNNING`, read
+    /// Whether the `Runnable` has `RUNNING` with it: that of a new task, and of one that woke itself. Any
+    /// other task is in an owned list. Written by the thread that has `RUNNING`, read
     /// by the one that has the `Runnable`; relaxed, for both are handed on together, by queues that
     /// acquire and release.
     pub(super) runnable_has_running: AtomicBool,
+    /// Whether the task has entered an owned list, which it does before it is idle for the first
+    /// time. Written and read by the thread that has `RUNNING`; relaxed as above.
+    pub(super) is_listed: AtomicBool,
 }
 
 /// How many good polls it takes a task that was once slow to be trusted again.
@@ -115,7 +119,8 @@ impl TaskRef {
         }
     }
 
-    /// Drops the future here, unless it is being polled right now; then the poller drops it.
+    /// Drops the future here, unless it is being polled right now, or is in a queue with its runnable;
+    /// then whoever polls, or takes that, drops it.
     pub(crate) fn shut_down(self) {
         if self.header().state.shut_down() {
             // SAFETY: `shut_down` gave us `RUNNING`, and `self` is our reference.
@@ -162,8 +167,9 @@ impl Header {
         self.spawned_at
     }
 
-    pub(crate) fn shard(&self) -> usize {
-        self.shard as usize
+    /// The shard of the owned lists that the task is in. The caller has `RUNNING`.
+    pub(super) fn shard(&self) -> usize {
+        self.shard.load(Ordering::Relaxed) as usize
     }
 
     /// Whether one of the task's last polls was slow, so that the next may be.
@@ -201,15 +207,8 @@ impl Runnable {
         unsafe { run(header, watch) }
     }
 
-    /// Drops the future here instead of polling it.
-    pub(crate) fn shut_down(self) {
-        // SAFETY: `into_raw` leaves its counted reference to us. If `RUNNING` was with it, nobody
-        // has it any more; but those who are shut down by this were never polled.
-        let task = unsafe { TaskRef::from_raw(self.into_raw()) };
-        task.shut_down();
-    }
-
-    /// For storage in a single word. The permission is lost if the word is.
+    /// For storage in a single word. The permission is lost if the word is, and the future that may be
+    /// with it.
     #[inline]
     pub(super) fn into_raw(self) -> NonNull<Header> {
         ManuallyDrop::new(self).0.as_ptr()

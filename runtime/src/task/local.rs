@@ -12,7 +12,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, TaskRef, new_task};
+use super::{Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, TaskRef, Watch, new_task};
 use crate::park::Unparker;
 use crate::scheduler::Shared;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -110,12 +110,9 @@ where
         )
     };
     let id = Id::next();
-    let birth = tasks.inbox.shared.birth(id, name, spawned_at, 0);
-    let (task, runnable, join) = new_task(future, LocalSchedule(tasks.inbox.clone()), birth);
-    match tasks.inbox.owned.bind(task) {
-        Ok(()) => tasks.queue.borrow_mut().push_back(runnable),
-        Err(refused) => refused.shut_down(),
-    }
+    let birth = tasks.inbox.shared.birth(id, name, spawned_at);
+    let (runnable, join) = new_task(future, LocalSchedule(tasks.inbox.clone()), birth);
+    tasks.queue.borrow_mut().push_back(runnable);
     join
 }
 
@@ -160,9 +157,9 @@ impl LocalTasks {
         self.inbox.is_filled.load(Ordering::Relaxed) || !self.queue.borrow().is_empty()
     }
 
-    /// Whether a task is alive that only this thread can run.
+    /// Whether a task is alive that only this thread can run. Not asked in a poll.
     pub(crate) fn has_live_tasks(&self) -> bool {
-        self.inbox.owned.len() > 0
+        self.may_have_work() || !self.inbox.owned.is_empty()
     }
 
     pub(crate) fn has_work(&self) -> bool {
@@ -229,6 +226,10 @@ impl Schedule for LocalSchedule {
                 inbox.unparker.unpark();
             }
         }
+    }
+
+    fn bind(&self, task: TaskRef, _watch: &Watch) -> Result<(), TaskRef> {
+        self.0.owned.bind(task, 0)
     }
 
     fn release(&self, task: &TaskRef) -> Option<TaskRef> {

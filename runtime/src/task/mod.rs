@@ -55,9 +55,10 @@ pub(crate) use watch::{Watch, Watched};
 
 /// The permission to poll a task once. Exists at most once per task.
 ///
-/// Dropping it without running it gives up the reference: the task stays `NOTIFIED` and is never
-/// polled again. That is right when, and only when, its owner shuts it down. One that was queued
-/// with `RUNNING`, because its task woke itself, has the future with it, and drops that too.
+/// That of a new task, or of one that woke itself, has `RUNNING` with it, and so the future: dropping it
+/// without running it drops that too. Any other is one of a task in a list of live tasks; dropped, it
+/// gives up its reference: the task stays `NOTIFIED` and is never polled again. That is right when,
+/// and only when, the owner of the list shuts it down.
 pub(crate) struct Runnable(TaskRef);
 
 /// What a task needs to know of its scheduler.
@@ -82,9 +83,20 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Takes a task that is about to be complete out of the list of live tasks; returns the list's
-    /// reference.
+    /// Puts a task that is about to be idle for the first time into a list of live tasks, with the
+    /// list's reference. `watch` is that of the thread that has polled it.
+    ///
+    /// # Errors
+    /// When the list is closed: the task, which the caller must cancel.
+    fn bind(&self, task: TaskRef, watch: &Watch) -> Result<(), TaskRef>;
+
+    /// Takes a task that is about to be complete out of the list that it was bound to; returns the
+    /// list's reference.
     fn release(&self, task: &TaskRef) -> Option<TaskRef>;
+
+    /// Counts a task that is about to be complete; `watch` is that of its last poll, if it is
+    /// complete after that.
+    fn count_end(&self, _watch: Option<&Watch>) {}
 
     /// Called for a complete task that has a name.
     fn forget_name(&self, task: &Header);

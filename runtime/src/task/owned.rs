@@ -1,4 +1,8 @@
 //! The lists of live tasks, kept so that shutdown can drop every future.
+//!
+//! A task enters one when it is about to be idle for the first time. Until then it is being polled, or
+//! its `Runnable` is in some queue, and whoever empties that drops the future: so a task that ends
+//! with its first poll, or that only ever yields, is never listed.
 
 use std::ptr::NonNull;
 
@@ -8,9 +12,9 @@ use super::header::{Header, Links, TaskRef};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Every live task of one scheduler, in one intrusive list per shard.
+/// Every task of one scheduler that has been idle, in one intrusive list per shard.
 ///
-/// A worker binds what it spawns to its own shard, so that the lock is uncontended unless a task
+/// A worker binds what it polls to its own shard, so that the lock is uncontended unless a task
 /// ends on another worker. The list holds one reference to each task in it.
 pub(crate) struct OwnedTasks {
     shards: Box<[CachePadded<Shard>]>,
@@ -18,8 +22,8 @@ pub(crate) struct OwnedTasks {
 
 struct Shard {
     list: Mutex<List>,
-    /// The length of the list, written under its lock, read by metrics without it: relaxed, a
-    /// number on its own that publishes nothing.
+    /// The length of the list, written under its lock, read without it: relaxed, a number on its own
+    /// that publishes nothing.
     len: AtomicUsize,
 }
 
@@ -38,12 +42,13 @@ impl OwnedTasks {
         OwnedTasks { shards: (0..shards).map(|_| CachePadded::new(shard())).collect() }
     }
 
-    /// Binds a task to the shard in its header.
+    /// Binds a task to `shard`. The caller has `RUNNING`.
     ///
     /// # Errors
-    /// When the list is closed: the task, which the caller must shut down.
-    pub(crate) fn bind(&self, task: TaskRef) -> Result<(), TaskRef> {
-        let shard = &self.shards[task.header().shard()];
+    /// When the list is closed: the task.
+    pub(crate) fn bind(&self, task: TaskRef, shard: usize) -> Result<(), TaskRef> {
+        task.header().shard.store(shard as u32, Ordering::Relaxed);
+        let shard = &self.shards[shard];
         let mut list = shard.list.lock();
         if list.is_closed {
             return Err(task);
@@ -54,7 +59,8 @@ impl OwnedTasks {
         Ok(())
     }
 
-    /// Takes a task out, and with it the list's reference. `None`: it is not in the list.
+    /// Takes a task out that was bound, and with it the list's reference. `None`: somebody else has
+    /// taken it out. The caller has `RUNNING`.
     pub(crate) fn remove(&self, task: &TaskRef) -> Option<TaskRef> {
         let shard = &self.shards[task.header().shard()];
         let mut list = shard.list.lock();
@@ -64,13 +70,14 @@ impl OwnedTasks {
         Some(task)
     }
 
-    /// Refuses new tasks in `shard`.
+    /// Refuses tasks that would enter `shard`.
     pub(crate) fn close(&self, shard: usize) {
         self.shards[shard].list.lock().is_closed = true;
     }
 
     /// Closes `shard` and drops the future of each of its tasks on this thread, except of those
-    /// that another thread polls at this moment: that thread drops them after the poll.
+    /// that another thread polls at this moment, or that are in a queue with their runnables: who
+    /// polls or takes them drops them.
     pub(crate) fn close_and_shut_down(&self, shard: usize) {
         self.close(shard);
         loop {
@@ -85,8 +92,9 @@ impl OwnedTasks {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.len.load(Ordering::Relaxed)).sum()
+    /// Whether no task is in any list. Relaxed, a hint to all but the thread that binds and removes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.len.load(Ordering::Relaxed) == 0)
     }
 }
 

@@ -9,15 +9,16 @@
 //!    +-----------------------------------------------------+
 //!                          finish_pending
 //!
-//!   RUNNING ---------> RUNNING, in a queue -----------> RUNNING
-//!         finish_woken                    go_on_running
+//!   a new task ------> RUNNING, in a queue -----------> RUNNING
+//!   RUNNING ------------^                 go_on_running
+//!         finish_woken
 //! ```
 //!
 //! - `RUNNING`: one thread has exclusive access to the stage (the future or its output). Set by
-//!   [`State::start_running`] or [`State::shut_down`], cleared by whoever has it then. A task that
-//!   wakes itself by reference in its poll, as by `yield_now`, keeps it: it goes through the queue
-//!   with the [`Runnable`](super::Runnable), to the thread that takes that, so that yielding does not
-//!   write this word at all.
+//!   [`State::start_running`] or [`State::shut_down`], cleared by whoever has it then. A new task is
+//!   born with it, and one that wakes itself by reference in its poll, as by `yield_now`, keeps it: it
+//!   goes through the queue with the [`Runnable`](super::Runnable), to the thread that takes that, so
+//!   that neither the first poll nor yielding writes this word.
 //! - `NOTIFIED`: a [`Runnable`](super::Runnable) exists, in some queue or in the hands of the thread
 //!   that is about to queue it; or, while `RUNNING`, the task was woken during its poll and the
 //!   thread that polls it must queue it again.
@@ -26,8 +27,9 @@
 //! - `JOIN_INTEREST`: the `JoinHandle` is alive. It is the only one that clears this bit.
 //! - `JOIN_WAKER`: the join waker's slot is filled and belongs to the thread that completes the task,
 //!   which takes the waker and leaves the bit; while it is clear the slot belongs to the `JoinHandle`.
-//! - the rest of the word counts references: the owned list, the `Runnable`, the `JoinHandle`, each
-//!   `AbortHandle` and each `Waker` hold one. A reference keeps the memory, not the future.
+//! - the rest of the word counts references: the owned list (before it has the task, the task itself),
+//!   the `Runnable`, the `JoinHandle`, each `AbortHandle` and each `Waker` hold one. A reference
+//!   keeps the memory, not the future.
 //!
 //! Every change is a read-modify-write. A plain store would end the release sequence of earlier
 //! wake-ups, and the poll that follows would not see what the wakers' threads wrote. For the same
@@ -46,8 +48,9 @@ const JOIN_WAKER: usize = 1 << 5;
 const REF_ONE: usize = 1 << 6;
 const REF_MASK: usize = !(REF_ONE - 1);
 
-/// Fresh tasks are in a `Runnable`, in an owned list and held by a `JoinHandle`.
-const INITIAL: usize = NOTIFIED | JOIN_INTEREST | (3 * REF_ONE);
+/// Fresh tasks are in a `Runnable`, with `RUNNING`, are held by a `JoinHandle`, and have a reference of
+/// their own for the list that they may enter.
+const INITIAL: usize = RUNNING | JOIN_INTEREST | (3 * REF_ONE);
 
 /// The atomic word. Release on every change, acquire on every read that leads to access.
 pub(crate) struct State(AtomicUsize);
@@ -161,7 +164,7 @@ impl State {
         })
     }
 
-    /// The `Runnable` was queued with `RUNNING`, and is about to be polled again.
+    /// The `Runnable` was queued with `RUNNING`, and the task is about to be polled.
     ///
     /// If a wake-up has come meanwhile this poll is for it, and acquires what the waker's thread
     /// wrote. One that the load does not see yet is found by the next look at the word.
@@ -261,7 +264,7 @@ impl State {
     }
 
     /// Takes the task for its owner, who is shutting down. True: the caller has `RUNNING` and must
-    /// cancel the task. False: it is running (and will cancel itself) or complete.
+    /// cancel the task. False: somebody else has it, who will find `ABORTED`, or it is complete.
     pub(crate) fn shut_down(&self) -> bool {
         self.update(|now| {
             let free = now.0 & (RUNNING | COMPLETE) == 0;

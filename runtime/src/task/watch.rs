@@ -22,9 +22,14 @@ pub(crate) struct Watch {
     /// How many of the polls were of tasks. Written by the polling thread; relaxed, a number on its
     /// own.
     polls: AtomicU64,
+    /// How many tasks were complete after a poll on this thread. Written by it, with release: see
+    /// [`Watch::ended`].
+    ended: AtomicU64,
     /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
     /// polling thread after the poll; relaxed, since a mark that comes a poll late does no harm.
     slow: AtomicU64,
+    /// The worker whose polls these are.
+    worker: usize,
 }
 
 /// The poll that a [`Watch`] shows.
@@ -37,15 +42,22 @@ pub(crate) struct Watched {
 }
 
 impl Watch {
-    pub(crate) fn new() -> Watch {
+    /// For the polls of this worker. A thread that is none has number zero.
+    pub(crate) fn new(worker: usize) -> Watch {
         Watch {
             phase: AtomicU64::new(0),
             task: AtomicU64::new(0),
             spawned_at: AtomicPtr::new(ptr::null_mut()),
             polls: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             // No phase of a poll: those are odd.
             slow: AtomicU64::new(u64::MAX - 1),
+            worker,
         }
+    }
+
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
     }
 
     /// A poll of `task` begins on this thread.
@@ -85,6 +97,18 @@ impl Watch {
     /// How many polls of tasks have begun.
     pub(crate) fn polls(&self) -> u64 {
         self.polls.load(Ordering::Relaxed)
+    }
+
+    /// A task is about to be complete, after a poll on this thread.
+    #[inline]
+    pub(crate) fn count_end(&self) {
+        self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// How many tasks were complete after a poll. Acquires: whoever reads this and then how many were
+    /// spawned finds each of those among these.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Whether a poll is under way. Any thread may ask.

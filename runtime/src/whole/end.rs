@@ -4,7 +4,7 @@ use std::future::pending;
 
 use shuttle::thread;
 
-use super::{Drops, Flag, assert_nothing_is_left, end, explore, work_stealing};
+use super::{Drops, Flag, SetOnDrop, assert_nothing_is_left, end, explore, work_stealing};
 use crate::JoinError;
 use crate::task::{block_in_place, yield_now};
 
@@ -29,7 +29,9 @@ fn spawns_against_the_end(workers: usize) {
         })
     };
     let spawners = [spawn(), spawn()];
-    let handle = end(runtime);
+    let handle = runtime.handle().clone();
+    // A task that is spawned at this moment may outlive it for as long as its spawner needs to see.
+    drop(runtime);
     for spawner in spawners {
         spawner.join().expect("it does not panic");
     }
@@ -81,12 +83,6 @@ fn tasks_that_are_busy_with_each_other_end_with_the_runtime() {
 /// A worker is stuck until a task is dropped that does nothing but yield, and so lies in a queue for
 /// most of the time: in that worker's, perhaps, or on its way from there, if the worker is `in_place`.
 fn a_stuck_worker_against_the_end(workers: usize, in_place: bool) {
-    struct SetOnDrop(Flag);
-    impl Drop for SetOnDrop {
-        fn drop(&mut self) {
-            self.0.set();
-        }
-    }
     let runtime = work_stealing(workers);
     let drops = Drops::new();
     let dropped = Flag::new();

@@ -7,6 +7,7 @@
 
 mod blocking;
 mod end;
+mod late;
 mod lent;
 mod stuck;
 mod tasks;
@@ -94,13 +95,8 @@ fn work_stealing(workers: usize) -> Runtime {
 }
 
 /// The configuration of [`work_stealing`], for models that change it.
-///
-/// The number of a task chooses its list, and the threads of all models in this process draw
-/// numbers, in blocks of 1024. So that the choice depends on nothing outside of the model, the
-/// number of lists, which is that of workers that can exist, divides that.
 fn builder(workers: usize) -> Builder {
     let spare_workers = workers.next_power_of_two() * 2 - 2 * workers;
-    assert!(1024 % (2 * workers + spare_workers) == 0);
     let builder = Builder::new().workers(workers).spare_workers(spare_workers).seed(0);
     builder.max_blocking_threads(2).blocked_after(Duration::MAX).blocking_keep_alive(Duration::MAX)
 }
@@ -124,6 +120,7 @@ fn end(runtime: Runtime) -> Handle {
 /// What queues and workers hold on to would keep the memory of an ended runtime for ever. The model
 /// has dropped the handles of its tasks.
 fn assert_nothing_is_left(handle: &Handle) {
+    assert_eq!(handle.shared().live_tasks(), 0, "a task outlives its runtime");
     assert_eq!(Arc::strong_count(handle.shared()), 1, "something was left in a queue");
 }
 
@@ -178,5 +175,13 @@ impl Flag {
         while !*is_set {
             wait_for(&self.0.1, &mut is_set, None);
         }
+    }
+}
+
+struct SetOnDrop(Flag);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 #[test]
 fn a_wake_during_poll_requeues_the_task() {
     let state = State::new();
-    assert_eq!(state.start_running(), Start::Poll);
+    assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.wake_by_ref(), Wake::Done);
     assert_eq!(state.finish_pending(), Finish::Requeue);
     assert_eq!(state.load().references(), 3);
@@ -19,14 +19,14 @@ fn a_wake_during_poll_requeues_the_task() {
 #[test]
 fn a_task_that_woke_itself_goes_on_without_losing_a_wake_up_or_an_abort() {
     let state = State::new();
-    assert_eq!(state.start_running(), Start::Poll);
+    assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_woken(), Finish::GoOn);
     assert_eq!(state.wake_by_ref(), Wake::Done, "its runnable is queued already");
     assert!(!state.shut_down(), "the future is with the runnable");
     assert_eq!(state.go_on_running(), Start::Cancel);
 
     let state = State::new();
-    assert_eq!(state.start_running(), Start::Poll);
+    assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_woken(), Finish::GoOn);
     assert_eq!(state.wake_by_ref(), Wake::Done);
     assert_eq!(state.go_on_running(), Start::Poll, "which is the poll for that wake-up");
@@ -41,7 +41,7 @@ fn a_task_that_woke_itself_goes_on_without_losing_a_wake_up_or_an_abort() {
 #[test]
 fn the_last_reference_frees() {
     let state = State::new();
-    assert_eq!(state.start_running(), Start::Poll);
+    assert_eq!(state.go_on_running(), Start::Poll);
     assert!(!state.drop_ref());
     assert!(!state.drop_ref());
     assert_eq!(state.finish_pending(), Finish::Free);
@@ -50,6 +50,9 @@ fn the_last_reference_frees() {
 #[test]
 fn a_runnable_of_a_task_that_was_shut_down_is_stale() {
     let state = State::new();
+    assert_eq!(state.go_on_running(), Start::Poll);
+    assert_eq!(state.finish_pending(), Finish::Idle);
+    assert_eq!(state.wake_by_ref(), Wake::Submit);
     assert!(state.shut_down());
     assert_eq!(state.start_running(), Start::Stale);
     assert_eq!(state.complete(false, 1), Complete::Done);
@@ -61,7 +64,7 @@ fn a_runnable_of_a_task_that_was_shut_down_is_stale() {
 fn a_task_that_completes_gives_its_references_back_when_nothing_is_left_to_do() {
     let running = || {
         let state = State::new();
-        assert_eq!(state.start_running(), Start::Poll);
+        assert_eq!(state.go_on_running(), Start::Poll);
         state
     };
     let state = running();
@@ -95,7 +98,7 @@ fn a_task_that_completes_gives_its_references_back_when_nothing_is_left_to_do() 
 #[test]
 fn an_abort_of_an_idle_task_submits_it_once() {
     let state = State::new();
-    assert_eq!(state.start_running(), Start::Poll);
+    assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_pending(), Finish::Idle);
     assert_eq!(state.abort(), Wake::Submit);
     assert_eq!(state.abort(), Wake::Done);

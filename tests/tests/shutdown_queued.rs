@@ -1,9 +1,11 @@
-//! The end of a runtime drops tasks that yield, which go through queues with their futures.
+//! The end of a runtime drops tasks that are queued with their futures: those that were not polled yet,
+//! and those that yield.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use runtime::{Builder, task};
+use runtime::{Builder, Scheduler, task};
 use windlass_tests::watch;
 
 /// Tells when it is dropped.
@@ -45,6 +47,65 @@ fn a_worker_that_waits_for_the_end_of_a_task_that_yields_does_not_hold_the_end_u
         drop(runtime);
         assert!(waits.is_finished());
     }
+}
+
+#[test]
+fn a_worker_that_waits_for_the_end_of_tasks_that_it_has_just_spawned_does_not_hold_the_end_up() {
+    let _watchdog = watch();
+    for spare_workers in [0, 1] {
+        let runtime = Builder::new()
+            .workers(1)
+            .spare_workers(spare_workers)
+            .build()
+            .expect("the system has what a runtime needs");
+        let (stuck, is_stuck) = mpsc::channel();
+        let waits = runtime.spawn(async move {
+            let (dropped, is_dropped) = mpsc::channel();
+            for _ in 0..3 {
+                drop(runtime::spawn(yield_with(Tell(dropped.clone()))));
+            }
+            stuck.send(()).expect("the other side is there");
+            for _ in 0..3 {
+                is_dropped.recv().expect("the other side is there");
+            }
+        });
+        is_stuck.recv().expect("the other side is there");
+        drop(runtime);
+        assert!(waits.is_finished());
+    }
+}
+
+#[test]
+fn what_a_stuck_single_thread_has_queued_is_dropped_when_it_is_back() {
+    let _watchdog = watch();
+    let runtime = Builder::new()
+        .scheduler(Scheduler::SingleThreaded)
+        .build()
+        .expect("the system has what a runtime needs");
+    let handle = runtime.handle().clone();
+    let (stuck, is_stuck) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let (dropped, is_dropped) = mpsc::channel();
+    let driver = thread::spawn(move || {
+        handle.block_on(async move {
+            let queued = [(); 3].map(|()| runtime::spawn(yield_with(Tell(dropped.clone()))));
+            drop(dropped);
+            stuck.send(()).expect("the other side is there");
+            goes_on.recv().expect("the other side is there");
+            for queued in queued {
+                let error = queued.await.expect_err("it yields for ever");
+                assert!(error.is_shutdown(), "{error}");
+            }
+        });
+    });
+    is_stuck.recv().expect("the other side is there");
+    runtime.shutdown(Duration::ZERO);
+    go_on.send(()).expect("the other side is there");
+    for _ in 0..3 {
+        is_dropped.recv().expect("each is dropped");
+    }
+    driver.join().expect("it does not panic");
+    assert!(is_dropped.recv().is_err(), "one was dropped twice");
 }
 
 #[test]
