@@ -97,8 +97,9 @@ pub(crate) struct Shared {
     lent: Mutex<Lent>,
     spares: Spares,
     hand_overs: HandOvers,
-    /// Tasks that were spawned from threads that are no worker. Relaxed, a number on its own.
-    spawned_elsewhere: AtomicU64,
+    /// Tasks that were spawned from threads that are no worker. Relaxed, a number on its own; apart
+    /// from what the workers look at all the time.
+    spawned_elsewhere: CachePadded<AtomicU64>,
     /// Tasks that were complete otherwise than after a poll. With release, see [`Watch::ended`].
     ended_elsewhere: AtomicU64,
 }
@@ -145,7 +146,7 @@ impl Shared {
             lent: Mutex::new(Lent::default()),
             spares: Spares::default(),
             hand_overs: HandOvers::default(),
-            spawned_elsewhere: AtomicU64::new(0),
+            spawned_elsewhere: CachePadded::new(AtomicU64::new(0)),
             ended_elsewhere: AtomicU64::new(0),
         });
         let worker = |(index, queue)| Worker::new(shared.clone(), index, queue);
@@ -184,19 +185,19 @@ impl Shared {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let place = self.place();
-        match &place {
-            Place::Worker(worker) => add(&worker.remote().metrics.spawned, 1),
-            Place::Injector(_) => drop(self.spawned_elsewhere.fetch_add(1, Ordering::Relaxed)),
+        let worker = current::current_of(self);
+        match &worker {
+            Some(worker) => add(&worker.remote().metrics.spawned, 1),
+            None => drop(self.spawned_elsewhere.fetch_add(1, Ordering::Relaxed)),
         }
         let birth = self.birth(Id::next(), name, spawned_at);
         let (runnable, join) = new_task(future, self.clone(), birth);
         if self.is_shut_down() {
             return (join, Some(Refused(Some(runnable))));
         }
-        match place {
-            Place::Worker(worker) => worker.push(runnable),
-            Place::Injector(shared) => shared.push_injected(runnable),
+        match worker {
+            Some(worker) => worker.push(runnable),
+            None => self.push_injected(runnable),
         }
         (join, self.is_shut_down().then_some(Refused(None)))
     }
