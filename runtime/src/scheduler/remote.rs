@@ -16,7 +16,8 @@ use crate::task::{Slot, Watch, Watched};
 pub(crate) struct Remote {
     pub(crate) parker: Arc<Parker>,
     pub(crate) timers: timer::Driver,
-    /// The runnable that was woken last and runs next. See [`Worker::push`](super::Worker::push).
+    /// The runnable that was woken last and runs next, of a worker with peers. See
+    /// [`Worker::push`](super::Worker::push).
     pub(super) next: Slot,
     pub(super) stealer: QueueStealer,
     pub(crate) watch: Watch,

@@ -29,6 +29,9 @@ pub(crate) struct Worker {
     /// Whether `idle` counts this worker as searching.
     pub(super) is_searching: Cell<bool>,
     next_in_a_row: Cell<u32>,
+    /// The runnable that runs next, of a worker without peers; of others it is in their [`Remote`],
+    /// where it takes an atomic change to put it in and one to take it out.
+    next: Cell<Option<Runnable>>,
     /// Whether what is woken now is one of many, found at once.
     is_batch: Cell<bool>,
     is_local_turn: Cell<bool>,
@@ -68,6 +71,7 @@ impl Worker {
             random: Cell::new(random),
             is_searching: Cell::new(false),
             next_in_a_row: Cell::new(0),
+            next: Cell::new(None),
             is_batch: Cell::new(false),
             is_local_turn: Cell::new(false),
             has_peers,
@@ -170,7 +174,7 @@ impl Worker {
     pub(super) fn hand_over(&self) {
         let shared = &self.shared;
         shared.hand_overs.begin();
-        while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
+        while let Some(runnable) = self.take_next().or_else(|| self.queue.pop()) {
             shared.injector.push(runnable);
         }
         shared.hand_overs.end();
@@ -235,7 +239,7 @@ impl Worker {
     fn take_own(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
         let in_a_row = self.next_in_a_row.get();
         if in_a_row < MAX_NEXT_IN_A_ROW {
-            if let Some(runnable) = self.remote().next.take() {
+            if let Some(runnable) = self.take_next() {
                 self.next_in_a_row.set(in_a_row + 1);
                 return Some(runnable);
             }
@@ -249,7 +253,21 @@ impl Worker {
             }
             Some(local) => local.take().or_else(|| self.queue.pop()),
         };
-        found.or_else(|| self.remote().next.take())
+        found.or_else(|| self.take_next())
+    }
+
+    #[inline]
+    fn take_next(&self) -> Option<Runnable> {
+        if self.has_peers { self.remote().next.take() } else { self.next.take() }
+    }
+
+    #[inline]
+    fn replace_next(&self, runnable: Runnable) -> Option<Runnable> {
+        if self.has_peers {
+            self.remote().next.replace(runnable)
+        } else {
+            self.next.replace(Some(runnable))
+        }
     }
 
     /// Takes half of the queue of another worker, beginning at a random one.
@@ -304,7 +322,7 @@ impl Worker {
     fn prepare_for_slow_poll(&self) {
         self.polls_per_reading.set(1);
         self.polls_left.set(0);
-        if let Some(next) = self.remote().next.take() {
+        if let Some(next) = self.take_next() {
             self.queue.push(next);
         }
         if !self.queue.is_empty() || !self.shared.is_polled() {
@@ -337,7 +355,7 @@ impl Worker {
             // Without a look at whether the runtime has ended: this worker has not left yet.
             return self.shared.push_injected(runnable);
         }
-        match remote.next.replace(runnable) {
+        match self.replace_next(runnable) {
             None if self.queue.is_empty() => {}
             None => self.notify_peer(),
             Some(previous) => {
@@ -356,8 +374,8 @@ impl Worker {
         self.is_batch.set(true);
         wake_all(wakers);
         self.is_batch.set(false);
-        let remote = self.remote();
-        if remote.stealer.len() + usize::from(!remote.next.is_empty()) > 1 {
+        // With peers the next one is where they see it.
+        if self.shared.queued(self.index) > 1 {
             self.notify_peer();
         }
     }
@@ -365,6 +383,7 @@ impl Worker {
     /// Queues a runnable behind all others.
     #[inline]
     fn push_last(&self, runnable: Runnable) {
+        // With peers the next one is where they see it.
         let is_more = !self.queue.is_empty() || !self.remote().next.is_empty();
         self.queue.push(runnable);
         if is_more {
@@ -383,7 +402,7 @@ impl Worker {
     /// Drops the tasks of this worker, which has left its loop because the runtime ends.
     pub(crate) fn shut_down(&self) {
         self.shared.shut_down_tasks();
-        while let Some(runnable) = self.remote().next.take().or_else(|| self.queue.pop()) {
+        while let Some(runnable) = self.take_next().or_else(|| self.queue.pop()) {
             drop(runnable);
         }
     }

@@ -116,22 +116,6 @@ fn a_task_that_is_spawned_from_outside_is_dropped_though_the_only_thread_is_stuc
     });
 }
 
-#[test]
-fn a_task_in_the_next_slot_is_dropped_though_the_only_thread_is_stuck() {
-    explore(&[1], |_| {
-        let runtime = single_threaded();
-        let handle = runtime.handle().clone();
-        let stuck = runtime.spawn(async {
-            let dropped = Flag::new();
-            drop(crate::spawn(waits_for_ever(&dropped)));
-            dropped.wait();
-        });
-        let driver = thread::spawn(move || handle.block_on(stuck));
-        drop(runtime);
-        let _ = driver.join().expect("it does not panic");
-    });
-}
-
 /// Enters a runtime in its drop, which needs that nobody borrows the thread's current one.
 struct EnterOnDrop(Handle, Flag);
 
