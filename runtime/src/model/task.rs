@@ -84,13 +84,24 @@ fn join_against_complete() {
     });
 }
 
-#[test]
-fn polling_the_join_handle_again_against_complete() {
-    loom::model(|| {
+/// The waker of a task that waits for ever.
+fn waker_of_a_task(queue: &Queue) -> Waker {
+    let slot = Arc::new(Mutex::new(None));
+    let flags = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
+    drop(queue.spawn(WaitForFlags { flags, waker: slot.clone() }));
+    queue.run_one();
+    slot.lock().take().expect("the first poll has left it")
+}
+
+/// The handle compares the waker that it has left while the other thread wakes it, and takes it back
+/// where it has another.
+fn polling_again_against_complete(waker: fn(&Queue) -> Waker) {
+    loom::model(move || {
         let queue = Queue::new();
+        let waker = waker(&queue);
         let (counter, drops) = CountDrop::new();
         let mut join = queue.spawn(async move { counter });
-        let mut cx = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(&waker);
         assert!(Pin::new(&mut join).poll(&mut cx).is_pending());
         let runner = queue.clone();
         let runs = thread::spawn(move || runner.run_all());
@@ -99,7 +110,18 @@ fn polling_the_join_handle_again_against_complete() {
         drop(join);
         assert_eq!(drops.load(Ordering::Relaxed), 1, "polled: {polled:?}");
         queue.close();
+        drop(waker);
     });
+}
+
+#[test]
+fn polling_the_join_handle_again_against_complete() {
+    polling_again_against_complete(waker_of_a_task);
+}
+
+#[test]
+fn polling_the_join_handle_again_with_a_foreign_waker_against_complete() {
+    polling_again_against_complete(|_| Waker::noop().clone());
 }
 
 #[test]

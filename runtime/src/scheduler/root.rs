@@ -15,7 +15,7 @@ use super::{Scheduler, Shared, current, timers_of, wake_all};
 use crate::coop;
 use crate::park::{Parker, Unparker};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::task::{LocalTasks, Watch, with_local_tasks};
+use crate::task::{LocalTasks, Watch, know_block_on, with_local_tasks};
 
 /// How many local tasks are polled between two looks at the future itself.
 const LOCAL_TASKS_IN_A_ROW: usize = 32;
@@ -128,6 +128,7 @@ pub(crate) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
     let _local = LocalTasks::enter(shared.clone(), unparker);
     let future = pin!(future);
     let waker = Waker::from(wakeup.clone());
+    know_block_on(&waker);
     let _waiting = StopWaiting { shared, parker: &parker, wakeup: wakeup.clone() };
     let mut root = RootFuture { future, output: None, wakeup, waker, called_at };
     if is_single_threaded {

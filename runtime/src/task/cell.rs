@@ -7,10 +7,11 @@ use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::header::{Header, Links, TaskRef, Vtable};
 use super::join::JoinHandle;
+use super::one_word::OneWordWaker;
 use super::state::{Complete, Finish, Start, State};
 use super::{Current, Id, JoinError, Runnable, Schedule, Watch, memory, waker};
 use crate::panics::{contain, drop_quietly};
@@ -31,7 +32,7 @@ struct Cell<F: Future, S> {
     join_waker: UnsafeCell<JoinWaker>,
 }
 
-pub(super) type JoinWaker = ManuallyDrop<Option<Waker>>;
+pub(super) type JoinWaker = ManuallyDrop<Option<OneWordWaker>>;
 
 enum Stage<F: Future> {
     Running(F),

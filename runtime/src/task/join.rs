@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Id;
 use super::header::{Header, TaskRef};
+use super::one_word::OneWordWaker;
 use super::state::DropJoin;
 use crate::coop;
 use crate::panics::drop_quietly;
@@ -101,7 +102,7 @@ impl<T> JoinHandle<T> {
             let same = slot.with(|slot| {
                 // SAFETY: with `JOIN_WAKER` set nobody writes the slot but this handle, after it
                 // has taken it back; the completing thread only reads. If it has woken the waker
-                // meanwhile, this compares two pointers with those that it had.
+                // meanwhile, this compares a pointer with the one that it had.
                 unsafe { &*slot }.as_ref().is_some_and(|old| old.will_wake(waker))
             });
             if same {
@@ -111,7 +112,7 @@ impl<T> JoinHandle<T> {
                 return true;
             }
         }
-        let waker = waker.clone();
+        let waker = OneWordWaker::new(waker.clone());
         let old = slot.with_mut(|slot| {
             // SAFETY: `JOIN_WAKER` is clear, so the slot is the handle's.
             unsafe { (*slot).replace(waker) }

@@ -16,6 +16,8 @@ mod local;
 #[allow(unsafe_code)]
 mod memory;
 #[allow(unsafe_code)]
+mod one_word;
+#[allow(unsafe_code)]
 mod owned;
 #[allow(unsafe_code)]
 mod slot;
@@ -49,6 +51,7 @@ pub(crate) use header::{Header, TaskRef};
 pub(crate) use join::panic_message;
 pub(crate) use local::{LocalTasks, local_tasks, with_local_tasks};
 pub(crate) use memory::KeepsMemory;
+pub(crate) use one_word::know_block_on;
 pub(crate) use owned::OwnedTasks;
 pub(crate) use slot::Slot;
 pub(crate) use watch::{Watch, Watched};

@@ -1,7 +1,7 @@
 //! The `Waker` of a task: a thin pointer and one vtable.
 
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::current;
@@ -19,6 +19,21 @@ pub(super) unsafe fn borrowed(header: NonNull<Header>) -> ManuallyDrop<Waker> {
     // SAFETY: the vtable's functions keep the contract of `RawWaker` for a pointer to a live task,
     // and `ManuallyDrop` keeps the reference, which is not ours, from being given back.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+}
+
+/// The task of a waker that was made here, with the waker's reference. Any other is given back.
+pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
+    if !ptr::eq(waker.vtable(), &VTABLE) {
+        return Err(waker);
+    }
+    let waker = ManuallyDrop::new(waker);
+    // SAFETY: it has our vtable, so it was made here.
+    Ok(unsafe { header_of(waker.data()) })
+}
+
+/// Whether `waker` was made here, for this task. The task need not be alive.
+pub(super) fn is_of_task(waker: &Waker, task: NonNull<Header>) -> bool {
+    ptr::eq(waker.vtable(), &VTABLE) && ptr::eq(waker.data(), task.as_ptr().cast())
 }
 
 /// # Safety
