@@ -2,12 +2,13 @@
 
 use std::env;
 use std::future::{Future, pending, poll_fn};
-use std::panic::panic_any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::Pin;
 use std::process::Command;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -373,4 +374,31 @@ fn without_a_handle_are_reported_ignored_or_the_end() {
             assert!(help.starts_with("  help: "), "{help}");
         }
     }
+}
+
+/// Panics when it is cloned.
+static PANICS_IN_CLONE: RawWakerVTable =
+    RawWakerVTable::new(|_| panic!("in the clone of a waker"), |_| (), |_| (), |_| ());
+
+#[test]
+fn a_waker_that_panics_when_it_is_cloned_leaves_the_one_before_it_in_its_place() {
+    struct Nothing;
+    impl Wake for Nothing {
+        fn wake(self: Arc<Nothing>) {}
+    }
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let first = Arc::new(Nothing);
+        let mut task = runtime.spawn(pending::<()>());
+        let mut poll =
+            |waker: &Waker| Pin::new(&mut task).poll(&mut Context::from_waker(waker)).map(drop);
+        assert!(poll(&Waker::from(first.clone())).is_pending());
+        assert_eq!(Arc::strong_count(&first), 2, "the handle has left it");
+        // SAFETY: the functions are right for a waker that has nothing.
+        let second = unsafe { Waker::new(ptr::null(), &PANICS_IN_CLONE) };
+        catch_unwind(AssertUnwindSafe(|| poll(&second))).expect_err("it is cloned");
+        drop(task);
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&first), 1, "nobody drops it");
+    });
 }

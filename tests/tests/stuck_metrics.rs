@@ -220,6 +220,27 @@ fn reading_the_metrics_waits_for_nobody() {
     runtime.block_on(stuck.release()).expect("no panic");
 }
 
+/// What runs next is among them.
+#[test]
+fn what_a_task_spawns_is_counted_until_it_runs() {
+    let _watchdog = watch();
+    let runtime = single_threaded();
+    let handle = runtime.handle().clone();
+    let counts = runtime.block_on(async move {
+        let queued = || handle.metrics().workers[0].queued;
+        let mut counts = vec![queued()];
+        let mut tasks = Vec::new();
+        for _ in 0..3 {
+            tasks.push(runtime::spawn(async {}));
+            counts.push(queued());
+        }
+        join_all(tasks).await;
+        counts.push(queued());
+        counts
+    });
+    assert_eq!(counts, [0, 1, 2, 3, 0]);
+}
+
 /// Wherever it is queued: outside of the worker, or with it.
 #[test]
 fn what_is_queued_is_counted_until_it_runs() {

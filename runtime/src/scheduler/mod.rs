@@ -302,7 +302,8 @@ impl Shared {
 
     pub(crate) fn queued(&self, worker: usize) -> usize {
         let remote = &self.remotes[worker];
-        remote.stealer.len() + usize::from(!remote.next.is_empty())
+        let has_next = !remote.next.is_empty() || remote.has_next.load(Ordering::Relaxed);
+        remote.stealer.len() + usize::from(has_next)
     }
 
     pub(crate) fn parked(&self) -> usize {

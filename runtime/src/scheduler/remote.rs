@@ -19,6 +19,8 @@ pub(crate) struct Remote {
     /// The runnable that was woken last and runs next, of a worker with peers. See
     /// [`Worker::push`](super::Worker::push).
     pub(super) next: Slot,
+    /// Whether a worker without peers has a next one. Written by the worker; relaxed, a hint.
+    pub(super) has_next: AtomicBool,
     pub(super) stealer: QueueStealer,
     pub(crate) watch: Watch,
     pub(crate) metrics: WorkerMetrics,
@@ -45,6 +47,7 @@ impl Remote {
             timers: timers_of(clock, &parker),
             parker,
             next: Slot::new(),
+            has_next: AtomicBool::new(false),
             stealer: queue.stealer(),
             watch: Watch::new(index),
             metrics: WorkerMetrics::default(),

@@ -13,6 +13,7 @@ use super::{Remote, Shared};
 use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
+use crate::sync::atomic::Ordering;
 use crate::task::{LocalTasks, Runnable, local_tasks};
 
 /// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
@@ -258,16 +259,23 @@ impl Worker {
 
     #[inline]
     fn take_next(&self) -> Option<Runnable> {
-        if self.has_peers { self.remote().next.take() } else { self.next.take() }
+        if self.has_peers {
+            return self.remote().next.take();
+        }
+        let next = self.next.take();
+        if next.is_some() {
+            self.remote().has_next.store(false, Ordering::Relaxed);
+        }
+        next
     }
 
     #[inline]
     fn replace_next(&self, runnable: Runnable) -> Option<Runnable> {
         if self.has_peers {
-            self.remote().next.replace(runnable)
-        } else {
-            self.next.replace(Some(runnable))
+            return self.remote().next.replace(runnable);
         }
+        self.remote().has_next.store(true, Ordering::Relaxed);
+        self.next.replace(Some(runnable))
     }
 
     /// Takes half of the queue of another worker, beginning at a random one.
@@ -374,7 +382,6 @@ impl Worker {
         self.is_batch.set(true);
         wake_all(wakers);
         self.is_batch.set(false);
-        // With peers the next one is where they see it.
         if self.shared.queued(self.index) > 1 {
             self.notify_peer();
         }
@@ -383,7 +390,7 @@ impl Worker {
     /// Queues a runnable behind all others.
     #[inline]
     fn push_last(&self, runnable: Runnable) {
-        // With peers the next one is where they see it.
+        // Without peers it does not matter.
         let is_more = !self.queue.is_empty() || !self.remote().next.is_empty();
         self.queue.push(runnable);
         if is_more {

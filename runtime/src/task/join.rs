@@ -108,11 +108,12 @@ impl<T> JoinHandle<T> {
             if same {
                 return false;
             }
-            if !header.state.take_join_waker() {
-                return true;
-            }
         }
+        // Before the slot is taken back: if this panics, the old one is still where it is looked for.
         let waker = OneWordWaker::new(waker.clone());
+        if snapshot.has_join_waker() && !header.state.take_join_waker() {
+            return true;
+        }
         let old = slot.with_mut(|slot| {
             // SAFETY: `JOIN_WAKER` is clear, so the slot is the handle's.
             unsafe { (*slot).replace(waker) }
