@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use runtime::{Builder, Scheduler, task};
+use runtime::{Builder, Runtime, Scheduler, task};
 use windlass_tests::watch;
 
 /// Tells when it is dropped.
@@ -15,6 +15,11 @@ impl Drop for Tell {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
+}
+
+fn one_worker(spare_workers: usize) -> Runtime {
+    let builder = Builder::new().workers(1).spare_workers(spare_workers);
+    builder.build().expect("the system has what a runtime needs")
 }
 
 /// Yields for ever, and has `guard` meanwhile.
@@ -29,11 +34,7 @@ async fn yield_with<T: Send + 'static>(guard: T) {
 fn a_worker_that_waits_for_the_end_of_a_task_that_yields_does_not_hold_the_end_up() {
     let _watchdog = watch();
     for spare_workers in [0, 1] {
-        let runtime = Builder::new()
-            .workers(1)
-            .spare_workers(spare_workers)
-            .build()
-            .expect("the system has what a runtime needs");
+        let runtime = one_worker(spare_workers);
         let (stuck, is_stuck) = mpsc::channel();
         let waits = runtime.spawn(async move {
             let (dropped, is_dropped) = mpsc::channel();
@@ -53,11 +54,7 @@ fn a_worker_that_waits_for_the_end_of_a_task_that_yields_does_not_hold_the_end_u
 fn a_worker_that_waits_for_the_end_of_tasks_that_it_has_just_spawned_does_not_hold_the_end_up() {
     let _watchdog = watch();
     for spare_workers in [0, 1] {
-        let runtime = Builder::new()
-            .workers(1)
-            .spare_workers(spare_workers)
-            .build()
-            .expect("the system has what a runtime needs");
+        let runtime = one_worker(spare_workers);
         let (stuck, is_stuck) = mpsc::channel();
         let waits = runtime.spawn(async move {
             let (dropped, is_dropped) = mpsc::channel();
@@ -117,11 +114,7 @@ fn a_task_in_place_is_not_made_to_drop_others() {
             drop(self.0.lock());
         }
     }
-    let runtime = Builder::new()
-        .workers(1)
-        .spare_workers(0)
-        .build()
-        .expect("the system has what a runtime needs");
+    let runtime = one_worker(0);
     let (holds, is_held) = mpsc::channel();
     let (go_on, goes_on) = mpsc::channel::<()>();
     let in_place = runtime.spawn(async move {
