@@ -20,7 +20,7 @@ use crate::handle::Handle;
 use crate::panics::contain;
 use crate::scheduler::Shared;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread_local_const, wait_for};
-use crate::task::{Header, Id, JoinHandle, Runnable, Schedule, TaskRef, Watch, new_task};
+use crate::task::{Header, Heap, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Watch, new_task};
 
 /// Runs a closure that may block on a thread of its own, and gives back its result.
 ///
@@ -341,7 +341,8 @@ impl Shared {
         T: Send + 'static,
     {
         let birth = self.birth(Id::next(), name, spawned_at);
-        let (call, join) = new_task(Call(Some(work)), BlockingSchedule(self.clone()), birth);
+        let scheduler = BlockingSchedule(self.clone());
+        let (call, join) = new_task(Call(Some(work)), &scheduler, None, birth);
         self.blocking.push(self, call, duty)?;
         Ok(join)
     }
@@ -363,15 +364,17 @@ impl<F: FnOnce() -> T, T> Future for Call<F> {
 }
 
 /// The scheduler of a call, which is pushed once, when it is made.
+#[derive(Clone)]
 struct BlockingSchedule(Arc<Shared>);
 
 /// Runs a call, which is done after one poll.
 fn run(call: Runnable) {
-    let again = call.run(&Watch::new(0));
+    let again = call.run(&Watch::new());
     debug_assert!(again.is_none(), "a call is never pending");
 }
 
 impl Schedule for BlockingSchedule {
+    type Home = Box<Heap<BlockingSchedule>>;
     type Place = ();
 
     fn place(&self) {}
@@ -381,12 +384,14 @@ impl Schedule for BlockingSchedule {
         drop(runnable);
     }
 
-    fn bind(&self, _task: TaskRef, _watch: &Watch) -> Result<(), TaskRef> {
-        unreachable!("a call is never pending")
+    /// A call is never pending.
+    fn owned(&self) -> Option<&OwnedTasks<BlockingSchedule>> {
+        None
     }
 
-    fn release(&self, _task: &TaskRef) -> Option<TaskRef> {
-        unreachable!("a call is in no list")
+    /// Each call has its memory to itself: next to a change of thread that costs little.
+    fn home(&self) -> Option<Self::Home> {
+        None
     }
 
     fn forget_name(&self, task: &Header) {

@@ -164,8 +164,10 @@ fn tasks_use_the_memory_of_earlier_ones() {
             wait_until(runtime.handle(), |metrics| metrics.live_tasks == 0);
             spawned.push(ALLOCATOR.stats().allocations - before);
         }
-        assert!(spawned[0] >= TASKS, "{mode}: {spawned:?} allocations for {TASKS} tasks each");
-        assert!(spawned[2] < TASKS / 10, "{mode}: {spawned:?} allocations for {TASKS} tasks each");
+        // Some ten pages, and what the others allocate: more than no memory, and not one for each.
+        let first = TASKS / 1000..TASKS / 10;
+        assert!(first.contains(&spawned[0]), "{mode}: {spawned:?} allocations for {TASKS} each");
+        assert!(spawned[2] < spawned[0], "{mode}: {spawned:?} allocations for {TASKS} each");
     }
 }
 

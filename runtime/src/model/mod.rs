@@ -25,27 +25,27 @@ use crate::scheduler::{Scheduler, Shared, Worker};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, UnsafeCell, wait_for};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, TaskRef, Watch, new_task,
+    Birth, Header, Heap, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Watch, new_task,
 };
 
 /// A scheduler that is one locked queue.
 #[derive(Clone)]
-struct Queue(Arc<QueueState>);
+pub(crate) struct Queue(Arc<QueueState>);
 
-struct QueueState {
+pub(crate) struct QueueState {
     runnables: Mutex<VecDeque<Runnable>>,
-    owned: OwnedTasks,
+    owned: OwnedTasks<Queue>,
 }
 
 impl Queue {
-    fn new() -> Queue {
+    pub(crate) fn new() -> Queue {
         let runnables = Mutex::new(VecDeque::new());
-        Queue(Arc::new(QueueState { runnables, owned: OwnedTasks::new(1) }))
+        Queue(Arc::new(QueueState { runnables, owned: OwnedTasks::new() }))
     }
 
     fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let birth = Birth { id: Id::next(), spawned_at: Location::caller(), is_named: false };
-        let (runnable, join) = new_task(future, self.clone(), birth);
+        let (runnable, join) = new_task(future, self, None, birth);
         Queue::schedule(self.clone(), runnable);
         join
     }
@@ -66,9 +66,14 @@ impl Queue {
         while self.run_one() {}
     }
 
+    /// Nothing else holds on to the queue.
+    pub(crate) fn assert_alone(&self) {
+        assert_eq!(Arc::strong_count(&self.0), 1, "a page was left");
+    }
+
     /// Ends the reference cycle through the tasks that are left.
     fn close(&self) {
-        self.0.owned.close_and_shut_down(0);
+        self.0.owned.close_and_shut_down();
         let left = std::mem::take(&mut *self.0.runnables.lock());
         drop(left);
     }
@@ -76,11 +81,12 @@ impl Queue {
 
 /// Polls a task, which queues itself again if it was woken meanwhile.
 fn run(runnable: Runnable) {
-    let again = runnable.run(&Watch::new(0));
+    let again = runnable.run(&Watch::new());
     assert!(again.is_none(), "the default of `Schedule::again`");
 }
 
 impl Schedule for Queue {
+    type Home = Box<Heap<Queue>>;
     type Place = Queue;
 
     fn place(&self) -> Queue {
@@ -91,12 +97,12 @@ impl Schedule for Queue {
         place.0.runnables.lock().push_back(runnable);
     }
 
-    fn bind(&self, task: TaskRef, _watch: &Watch) -> Result<(), TaskRef> {
-        self.0.owned.bind(task, 0)
+    fn owned(&self) -> Option<&OwnedTasks<Queue>> {
+        Some(&self.0.owned)
     }
 
-    fn release(&self, task: &TaskRef) -> Option<TaskRef> {
-        self.0.owned.remove(task)
+    fn home(&self) -> Option<Box<Heap<Queue>>> {
+        None
     }
 
     fn forget_name(&self, _task: &Header) {}

@@ -162,7 +162,7 @@ fn shutdown_against_run_and_wake() {
         });
         let runner = queue.clone();
         let runs = thread::spawn(move || runner.run_all());
-        queue.0.owned.close_and_shut_down(0);
+        queue.0.owned.close_and_shut_down();
         wakes.join().expect("the waker does not panic");
         runs.join().expect("the runner does not panic");
         queue.run_all();
@@ -265,22 +265,39 @@ fn a_task_that_wakes_itself_against_the_end() {
     });
 }
 
-/// Nothing but its runnable leads to the task before it is idle for the first time, and nothing but the
-/// list after that.
-#[test]
-fn going_idle_for_the_first_time_against_the_end() {
-    loom::model(|| {
+/// Nothing but its runnable leads to the task before it is idle for the first time, unless the look for
+/// tasks finds it.
+fn becoming_idle_against_the_end(spawns_first: bool) {
+    loom::model(move || {
         let queue = Queue::new();
         let (counter, drops) = CountDrop::new();
-        let join = queue.spawn(async move {
+        let waits = async move {
             let _counter = counter;
             std::future::pending::<()>().await;
-        });
+        };
         let runner = queue.clone();
-        let runs = thread::spawn(move || runner.run_all());
+        let (mut waits, mut join) = (Some(waits), None);
+        if spawns_first {
+            join = waits.take().map(|waits| queue.spawn(waits));
+        }
+        let runs = thread::spawn(move || {
+            let join = waits.map(|waits| runner.spawn(waits));
+            runner.run_all();
+            join
+        });
         queue.close();
-        runs.join().expect("the runner does not panic");
-        assert!(join.is_finished(), "a task slipped into a closed list");
+        let join = runs.join().expect("the runner does not panic").or(join);
+        assert!(join.expect("it was spawned").is_finished(), "nobody has dropped the task");
         assert_eq!(drops.load(Ordering::Relaxed), 1);
     });
+}
+
+#[test]
+fn becoming_idle_for_the_first_time_against_the_end() {
+    becoming_idle_against_the_end(true);
+}
+
+#[test]
+fn being_spawned_and_becoming_idle_against_the_end() {
+    becoming_idle_against_the_end(false);
 }

@@ -38,8 +38,8 @@ use crate::park::{Parker, Poller};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::task::{
-    Birth, Header, Id, JoinHandle, KeepsMemory, OwnedTasks, Runnable, Schedule, TaskRef, Watch,
-    new_task, panic_message,
+    Birth, Header, Heap, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Watch, new_task,
+    panic_message,
 };
 use crate::threads::Threads;
 
@@ -73,9 +73,8 @@ pub(crate) struct Shared {
     remotes: Box<[CachePadded<Remote>]>,
     injector: Injector,
     idle: Idle,
-    owned: OwnedTasks,
+    owned: OwnedTasks<Arc<Shared>>,
     poller: Arc<dyn Poller>,
-    _keeps_memory: KeepsMemory,
     /// The names of the live tasks that have one. Most have none, and should not pay for it.
     names: Mutex<HashMap<Id, Cow<'static, str>>>,
     /// Set once, when the runtime ends. `SeqCst`, like the counts of `idle`: it is set before the
@@ -115,8 +114,8 @@ impl Shared {
         let regular = config.workers;
         let count = regular + spare::capacity(&config);
         let queues: Vec<_> = (0..count).map(|_| queue::LocalQueue::new(count > 1)).collect();
-        let remote = |(index, queue)| CachePadded::new(Remote::new(index, queue, &clock, &poller));
-        let remotes: Box<[_]> = queues.iter().enumerate().map(remote).collect();
+        let remote = |queue| CachePadded::new(Remote::new(queue, &clock, &poller));
+        let remotes: Box<[_]> = queues.iter().map(remote).collect();
         let entered_timers = {
             let poller = poller.clone();
             let unpark: Box<dyn Fn() + Send + Sync> = Box::new(move || poller.unpark());
@@ -134,9 +133,8 @@ impl Shared {
             remotes,
             injector: Injector::new(),
             idle: Idle::new(regular),
-            owned: OwnedTasks::new(count),
+            owned: OwnedTasks::new(),
             poller,
-            _keeps_memory: KeepsMemory::new(),
             names: Mutex::new(HashMap::new()),
             is_shut_down: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
@@ -191,7 +189,8 @@ impl Shared {
             None => drop(self.spawned_elsewhere.fetch_add(1, Ordering::Relaxed)),
         }
         let birth = self.birth(Id::next(), name, spawned_at);
-        let (runnable, join) = new_task(future, self.clone(), birth);
+        let heap = worker.as_ref().map(AsRef::as_ref);
+        let (runnable, join) = new_task(future, self, heap, birth);
         if self.is_shut_down() {
             return (join, Some(Refused(Some(runnable))));
         }
@@ -350,7 +349,15 @@ pub(crate) enum Place {
     Injector(Arc<Shared>),
 }
 
+impl AsRef<Heap<Arc<Shared>>> for Rc<Worker> {
+    #[inline]
+    fn as_ref(&self) -> &Heap<Arc<Shared>> {
+        &self.heap
+    }
+}
+
 impl Schedule for Arc<Shared> {
+    type Home = Rc<Worker>;
     type Place = Place;
 
     #[inline]
@@ -375,12 +382,14 @@ impl Schedule for Arc<Shared> {
         Some(runnable)
     }
 
-    fn bind(&self, task: TaskRef, watch: &Watch) -> Result<(), TaskRef> {
-        self.owned.bind(task, watch.worker())
+    #[inline]
+    fn owned(&self) -> Option<&OwnedTasks<Arc<Shared>>> {
+        Some(&self.owned)
     }
 
-    fn release(&self, task: &TaskRef) -> Option<TaskRef> {
-        self.owned.remove(task)
+    #[inline]
+    fn home(&self) -> Option<Rc<Worker>> {
+        current::current_of(self)
     }
 
     #[inline]

@@ -37,7 +37,6 @@ pub(crate) struct Remote {
 impl Remote {
     /// That of a worker with this number and queue, which parks on `poller` if that is free.
     pub(super) fn new(
-        index: usize,
         queue: &LocalQueue,
         clock: &timer::Clock,
         poller: &Arc<dyn Poller>,
@@ -49,7 +48,7 @@ impl Remote {
             next: Slot::new(),
             has_next: AtomicBool::new(false),
             stealer: queue.stealer(),
-            watch: Watch::new(index),
+            watch: Watch::new(),
             metrics: WorkerMetrics::default(),
             is_in_place: AtomicBool::new(false),
             is_enlisted: AtomicBool::new(true),

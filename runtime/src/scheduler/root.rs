@@ -180,7 +180,7 @@ fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) 
     let mut wakers = Vec::new();
     let _awake = Awake::new(shared);
     // Nobody looks: this thread is no worker, and keeps nobody waiting but itself.
-    let watch = Watch::new(0);
+    let watch = Watch::new();
     let wakeup = root.wakeup();
     loop {
         if root.poll_if_woken(&watch) {
@@ -228,7 +228,7 @@ impl Drop for Awake<'_> {
 }
 
 fn run_local_tasks() {
-    let watch = Watch::new(0);
+    let watch = Watch::new();
     for _ in 0..LOCAL_TASKS_IN_A_ROW {
         let Some(runnable) = with_local_tasks(|tasks| tasks?.take()) else { return };
         coop::with_budget(|| runnable.run(&watch));

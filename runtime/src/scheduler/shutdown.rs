@@ -39,6 +39,7 @@ impl HandOvers {
 }
 
 impl Shared {
+    #[inline]
     pub(crate) fn is_shut_down(&self) -> bool {
         self.is_shut_down.load(Ordering::SeqCst)
     }
@@ -46,9 +47,7 @@ impl Shared {
     /// Refuses new tasks, and those that are about to go idle, and makes every worker leave its loop.
     pub(crate) fn begin_shutdown(&self) {
         self.is_shut_down.store(true, Ordering::SeqCst);
-        for shard in 0..self.remotes.len() {
-            self.owned.close(shard);
-        }
+        self.owned.close();
         self.unpark_all();
     }
 
@@ -71,9 +70,7 @@ impl Shared {
     /// been idle, or woke themselves, are with their runnables, which only the worker of a
     /// single-threaded runtime can take out of its queue.
     pub(crate) fn shut_down_tasks(&self) {
-        for shard in 0..self.remotes.len() {
-            self.owned.close_and_shut_down(shard);
-        }
+        self.owned.close_and_shut_down();
         self.drain();
     }
 

@@ -14,7 +14,7 @@ use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
 use crate::sync::atomic::Ordering;
-use crate::task::{LocalTasks, Runnable, local_tasks};
+use crate::task::{Heap, LocalTasks, Runnable, local_tasks};
 
 /// How many runnables in a row may come from the `next` slot while others wait in the queue. Two
 /// tasks that wake each other would otherwise keep everybody else waiting for ever.
@@ -26,6 +26,8 @@ pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) index: usize,
     pub(super) queue: LocalQueue,
+    /// Where the tasks lie that are spawned here. Left when the worker is dropped.
+    pub(super) heap: Heap<Arc<Shared>>,
     random: Cell<u64>,
     /// Whether `idle` counts this worker as searching.
     pub(super) is_searching: Cell<bool>,
@@ -69,6 +71,7 @@ impl Worker {
             shared,
             index,
             queue,
+            heap: Heap::new(index),
             random: Cell::new(random),
             is_searching: Cell::new(false),
             next_in_a_row: Cell::new(0),

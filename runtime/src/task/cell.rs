@@ -3,46 +3,41 @@
 use std::alloc::Layout;
 use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe, Location};
-use std::pin::Pin;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use super::header::{Header, Links, TaskRef, Vtable};
+use super::header::{Facts, Header, IN_RUNNABLE, TaskRef, Vtable, WAS_IDLE};
+use super::heap::{self, Heap};
 use super::join::JoinHandle;
 use super::one_word::OneWordWaker;
-use super::state::{Complete, Finish, Start, State};
-use super::{Current, Id, JoinError, Runnable, Schedule, Watch, memory, waker};
+use super::page::{Page, PagePtr};
+use super::stage::{Kind, Stage};
+use super::state::{Complete, Finish, Start};
+use super::{Current, Id, JoinError, OwnedTasks, Runnable, Schedule, Watch, waker};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
-/// One allocation per task. `repr(C)` puts the header first, so that the pointers are the same.
+/// One block of a page per task. `repr(C)` puts the header first, so that the pointers are the same. The
+/// scheduler is the page's.
 #[repr(C)]
 struct Cell<F: Future, S> {
     header: Header,
-    /// Moved out when the cell is freed.
-    scheduler: ManuallyDrop<S>,
     /// Belongs to whoever holds `RUNNING`; after `COMPLETE` to the `JoinHandle`.
     stage: UnsafeCell<Stage<F>>,
     /// Belongs to the `JoinHandle` while `JOIN_WAKER` is clear, else to the completing thread. That one
     /// moves the waker out without writing here, since the handle may be comparing it with another
     /// at this moment. Either has emptied it, so it is not dropped with the cell.
     join_waker: UnsafeCell<JoinWaker>,
+    scheduler: PhantomData<S>,
 }
 
 pub(super) type JoinWaker = ManuallyDrop<Option<OneWordWaker>>;
 
-enum Stage<F: Future> {
-    Running(F),
-    Finished(F::Output),
-    Panicked(Box<dyn Any + Send>),
-    Cancelled { by_shutdown: bool },
-    Consumed,
-}
-
-/// What a task is born with, besides its future and its scheduler.
+/// What a task is born with, besides its future and its place.
 pub(crate) struct Birth {
     pub(crate) id: Id,
     pub(crate) spawned_at: &'static Location<'static>,
@@ -53,15 +48,16 @@ pub(crate) struct Birth {
 /// of it costs, and unoptimised code moves it in every call on the way, and needs stack for that.
 const LARGE: usize = if cfg!(debug_assertions) { 2 << 10 } else { 16 << 10 };
 
-/// Makes a task: its first `Runnable` and its `JoinHandle`. A third reference is the task's own,
-/// until it enters a list of live tasks or is complete.
+/// Makes a task: its first `Runnable` and its `JoinHandle`. A third reference is the task's own, until it
+/// is complete. `heap` is that of this thread, if the scheduler has given it one.
 ///
 /// That `future` and its output stay on the threads they may be on is the scheduler's promise, see
 /// [`Schedule`].
 #[inline]
 pub(crate) fn new_task<F, S>(
     future: F,
-    scheduler: S,
+    scheduler: &S,
+    heap: Option<&Heap<S>>,
     birth: Birth,
 ) -> (Runnable, JoinHandle<F::Output>)
 where
@@ -69,38 +65,52 @@ where
     S: Schedule,
 {
     if size_of::<F>() > LARGE {
-        new_cell(Box::pin(future), scheduler, birth)
+        new_cell(Box::pin(future), scheduler, heap, birth)
     } else {
-        new_cell(future, scheduler, birth)
+        new_cell(future, scheduler, heap, birth)
     }
 }
 
-fn new_cell<F, S>(future: F, scheduler: S, birth: Birth) -> (Runnable, JoinHandle<F::Output>)
+#[inline]
+fn new_cell<F, S>(
+    future: F,
+    scheduler: &S,
+    heap: Option<&Heap<S>>,
+    birth: Birth,
+) -> (Runnable, JoinHandle<F::Output>)
 where
     F: Future + 'static,
     S: Schedule,
 {
-    let memory = memory::allocate(Layout::new::<Cell<F, S>>()).cast::<Cell<F, S>>();
-    let cell = Cell {
-        header: Header {
-            state: State::new(),
-            vtable: &Cell::<F, S>::VTABLE,
-            id: birth.id,
-            spawned_at: birth.spawned_at,
-            links: UnsafeCell::new(Links::default()),
-            shard: AtomicU32::new(0),
-            is_named: birth.is_named,
-            suspicion: AtomicU8::new(0),
-            runnable_has_running: AtomicBool::new(true),
-            is_listed: AtomicBool::new(false),
-        },
-        scheduler: ManuallyDrop::new(scheduler),
-        stage: UnsafeCell::new(Stage::Running(future)),
-        join_waker: UnsafeCell::new(ManuallyDrop::new(None)),
+    let (page, slot) = heap::allocate(heap, scheduler, Cell::<F, S>::LAYOUT);
+    // SAFETY: the page has a blank block there, which is ours.
+    let header = unsafe { Page::task(page, Cell::<F, S>::LAYOUT, slot) };
+    let cell = header.cast::<Cell<F, S>>().as_ptr();
+    let facts = Facts {
+        vtable: &Cell::<F, S>::VTABLE,
+        id: birth.id,
+        spawned_at: birth.spawned_at,
+        slot,
+        is_named: birth.is_named,
+        suspicion: AtomicU8::new(0),
+        stage: AtomicU8::new(Kind::Running as u8),
+        course: AtomicU8::new(IN_RUNNABLE),
     };
-    // SAFETY: the memory is new and has the layout of a cell.
-    unsafe { memory.write(cell) }
-    let header = memory.cast::<Header>();
+    // SAFETY: the block has the layout of a cell.
+    let facts_place = unsafe { &raw mut (*cell).header.facts };
+    // SAFETY: nobody else looks at more of the block than its state word as long as that counts no
+    // reference.
+    unsafe { facts_place.write(facts) }
+    // SAFETY: as above.
+    let stage_place = unsafe { &raw mut (*cell).stage };
+    // SAFETY: as above.
+    unsafe { stage_place.write(UnsafeCell::new(Stage::running(future))) }
+    // SAFETY: as above.
+    let waker_place = unsafe { &raw mut (*cell).join_waker };
+    // SAFETY: as above.
+    unsafe { waker_place.write(UnsafeCell::new(ManuallyDrop::new(None))) }
+    // SAFETY: with its blank state the cell is complete.
+    unsafe { header.as_ref() }.state.begin();
     // SAFETY: a new task counts three references; this is one, and the state starts out with
     // `RUNNING`, which goes with it.
     let runnable = unsafe { Runnable::from_raw(header) };
@@ -114,6 +124,8 @@ where
     F: Future + 'static,
     S: Schedule,
 {
+    const LAYOUT: Layout = Layout::new::<Cell<F, S>>();
+
     const VTABLE: Vtable = Vtable {
         run: Self::run,
         schedule: Self::schedule,
@@ -131,14 +143,36 @@ where
         unsafe { header.cast::<Cell<F, S>>().as_ref() }
     }
 
+    /// # Safety
+    /// As for [`Cell::of`].
+    #[inline]
+    unsafe fn page(header: NonNull<Header>) -> PagePtr<S> {
+        // SAFETY: as the caller says.
+        let slot = unsafe { header.as_ref() }.facts.slot;
+        // SAFETY: the cell is in this block of a page with blocks of its layout.
+        unsafe { Page::of(header, Self::LAYOUT, slot) }
+    }
+
+    /// # Safety
+    /// As for [`Cell::of`].
+    #[inline]
+    unsafe fn scheduler<'a>(header: NonNull<Header>) -> &'a S {
+        // SAFETY: as the caller says.
+        let page = unsafe { Self::page(header) };
+        // SAFETY: the block that the cell is in is not free.
+        unsafe { Page::scheduler(page) }
+    }
+
     unsafe fn run(header: NonNull<Header>, watch: &Watch) -> Option<Runnable> {
         // SAFETY: the vtable belongs to this type, and the `Runnable`'s reference keeps it alive.
         let cell = unsafe { Self::of(header) };
         // SAFETY: the `Runnable`'s reference keeps the task until it is given back below; after that
         // no foreign code runs in here.
         let current = unsafe { Current::enter(header) };
-        let start = if cell.header.runnable_has_running.load(Ordering::Relaxed) {
-            cell.header.runnable_has_running.store(false, Ordering::Relaxed);
+        // SAFETY: as above.
+        let scheduler = unsafe { Self::scheduler(header) };
+        let start = if cell.header.is_on_course(IN_RUNNABLE) {
+            cell.header.leave_course(IN_RUNNABLE);
             cell.header.state.go_on_running()
         } else {
             cell.header.state.start_running()
@@ -146,7 +180,7 @@ where
         match start {
             Start::Poll => {}
             Start::Cancel => {
-                cell.cancel_future();
+                cell.cancel_future(scheduler);
                 // SAFETY: the future is gone, and the `Runnable`'s reference is given up here.
                 unsafe { Self::complete(header, Some(watch)) }
                 return None;
@@ -167,7 +201,7 @@ where
         }
         let finish = if current.has_woken_itself() {
             cell.header.state.finish_woken()
-        } else if cell.header.is_listed.load(Ordering::Relaxed) || cell.enter_list(header, watch) {
+        } else if cell.header.is_on_course(WAS_IDLE) || cell.may_become_idle(scheduler) {
             cell.header.state.finish_pending()
         } else {
             Finish::Cancel
@@ -175,16 +209,16 @@ where
         match finish {
             Finish::Idle => {}
             Finish::GoOn => {
-                cell.header.runnable_has_running.store(true, Ordering::Relaxed);
+                cell.header.enter_course(IN_RUNNABLE);
                 // SAFETY: the `Runnable`'s reference lives on in the new one, and `RUNNING` with it.
-                return cell.scheduler.again(unsafe { Runnable::from_raw(header) });
+                return scheduler.again(unsafe { Runnable::from_raw(header) });
             }
             Finish::Requeue => {
                 // SAFETY: the `Runnable`'s reference lives on in the new one; `NOTIFIED` is set.
-                return cell.scheduler.again(unsafe { Runnable::from_raw(header) });
+                return scheduler.again(unsafe { Runnable::from_raw(header) });
             }
             Finish::Cancel => {
-                cell.cancel_future();
+                cell.cancel_future(scheduler);
                 // SAFETY: as above.
                 unsafe { Self::complete(header, Some(watch)) }
             }
@@ -203,35 +237,33 @@ where
         let polled = panic::catch_unwind(AssertUnwindSafe(|| {
             self.stage.with_mut(|stage| {
                 // SAFETY: `RUNNING` is set by us, so no other thread reaches the stage.
-                let Stage::Running(future) = (unsafe { &mut *stage }) else {
-                    unreachable!("a task with RUNNING that is not COMPLETE has its future");
-                };
-                // SAFETY: the future is inside a heap cell and is dropped in place.
-                unsafe { Pin::new_unchecked(future) }.poll(&mut cx)
+                let stage = unsafe { &mut *stage };
+                // SAFETY: a task with `RUNNING` that is not `COMPLETE` has its future there, which is
+                // dropped in place.
+                unsafe { stage.future() }.poll(&mut cx)
             })
         }));
         match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => self.drop_future(Stage::Finished(output)),
-            Err(payload) => self.drop_future(Stage::Panicked(payload)),
+            Ok(Poll::Ready(output)) => self.replace_future(Kind::Finished, Stage::finished(output)),
+            Err(payload) => self.replace_future(Kind::Panicked, Stage::panicked(payload)),
         }
         Poll::Ready(())
     }
 
     /// Drops the future in place and puts `next` where it was. A panic in the future's own `Drop`
     /// is the task's panic, unless it has another one already. The caller holds `RUNNING`.
-    fn drop_future(&self, next: Stage<F>) {
+    fn replace_future(&self, kind: Kind, next: Stage<F>) {
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| {
             self.stage.with_mut(|stage| {
-                // SAFETY: the caller holds `RUNNING`. What was here is not looked at again, also if
-                // its `Drop` panics, but overwritten below.
-                unsafe { ptr::drop_in_place(stage) }
+                // SAFETY: the caller holds `RUNNING`.
+                let stage = unsafe { &mut *stage };
+                // SAFETY: what was here is not looked at again, also if its `Drop` panics, but
+                // overwritten below.
+                unsafe { stage.drop_future() }
             });
         }));
-        self.stage.with_mut(|stage| {
-            // SAFETY: the caller holds `RUNNING`, and nothing is here to be dropped.
-            unsafe { stage.write(next) }
-        });
+        self.put(kind, next);
         if let Err(payload) = dropped {
             self.future_panicked_in_drop(payload);
         }
@@ -240,87 +272,115 @@ where
     /// The caller holds `RUNNING`.
     #[cold]
     fn future_panicked_in_drop(&self, payload: Box<dyn Any + Send>) {
-        self.stage.with_mut(|stage| {
-            // SAFETY: the caller holds `RUNNING`, so no other thread reaches the stage.
-            let stage = unsafe { &mut *stage };
-            if let Stage::Panicked(_) = stage {
-                drop_quietly(payload);
-            } else {
-                drop_quietly(std::mem::replace(stage, Stage::Panicked(payload)));
-            }
-        });
+        if self.kind() == Kind::Panicked {
+            return drop_quietly(payload);
+        }
+        self.drop_result();
+        self.put(Kind::Panicked, Stage::panicked(payload));
     }
 
     /// Drops the future of a task that was aborted, or that its runtime's end has caught running.
-    fn cancel_future(&self) {
-        self.drop_future(Stage::Cancelled { by_shutdown: self.scheduler.is_shut_down() });
+    fn cancel_future(&self, scheduler: &S) {
+        let by_shutdown = scheduler.is_shut_down();
+        let kind = if by_shutdown { Kind::CancelledByShutdown } else { Kind::Cancelled };
+        self.replace_future(kind, Stage::nothing());
     }
 
-    /// Publishes the output and gives back the references of the `Runnable` and of the owned list:
-    /// with the same change of the state word, where nobody waits. Takes a pointer, because the last
-    /// of them may free the cell. `watch` is that of the task's last poll, if this follows it.
+    /// What is in the stage, for whoever it belongs to.
+    fn kind(&self) -> Kind {
+        Kind::from_u8(self.header.facts.stage.load(Ordering::Relaxed))
+    }
+
+    /// Puts something into the stage, which belongs to the caller, and has nothing in it to be dropped.
+    fn put(&self, kind: Kind, next: Stage<F>) {
+        // SAFETY: the stage belongs to the caller.
+        self.stage.with_mut(|stage| unsafe { stage.write(next) });
+        self.header.facts.stage.store(kind as u8, Ordering::Relaxed);
+    }
+
+    /// Uses up what is in the stage, which belongs to the caller: there is nothing in it then.
+    fn consume<R>(&self, f: impl FnOnce(Kind, &mut Stage<F>) -> R) -> R {
+        let kind = self.kind();
+        self.header.facts.stage.store(Kind::Consumed as u8, Ordering::Relaxed);
+        // SAFETY: the stage belongs to the caller.
+        self.stage.with_mut(|stage| f(kind, unsafe { &mut *stage }))
+    }
+
+    /// Drops what is in the stage, which belongs to the caller, and is not the future.
+    fn drop_result(&self) {
+        self.consume(|kind, stage| match kind {
+            // SAFETY: the output is there, as the kind says, and is used up.
+            Kind::Finished => contain(|| unsafe { stage.drop_output() }),
+            // SAFETY: the panic is there, in the same way.
+            Kind::Panicked => drop_quietly(unsafe { stage.take_panic() }),
+            Kind::Cancelled | Kind::CancelledByShutdown | Kind::Consumed => {}
+            Kind::Running => unreachable!("the future of this task is dropped before"),
+        });
+    }
+
+    /// Takes the result, which belongs to the caller.
+    fn take_result(&self) -> Result<F::Output, JoinError> {
+        let id = self.header.id();
+        self.consume(|kind, stage| match kind {
+            // SAFETY: the output is there, as the kind says, and is used up.
+            Kind::Finished => Ok(unsafe { stage.take_output() }),
+            // SAFETY: the panic is there, in the same way.
+            Kind::Panicked => Err(JoinError::panicked(id, unsafe { stage.take_panic() })),
+            Kind::Cancelled => Err(JoinError::cancelled(id, false)),
+            Kind::CancelledByShutdown => Err(JoinError::cancelled(id, true)),
+            Kind::Consumed => panic!(
+                "runtime: the `JoinHandle` of task {id} was polled again after it had returned its \
+                 result.\n  help: await a handle once; in a `select!` loop, use `FutureExt::fuse`"
+            ),
+            Kind::Running => unreachable!("a COMPLETE task has no future"),
+        })
+    }
+
+    /// Publishes the output and gives back the references of the `Runnable` and of the task itself: with
+    /// the same change of the state word, where nobody waits. Takes a pointer, because the last of them
+    /// may free the cell. `watch` is that of the task's last poll, if this follows it.
     ///
     /// # Safety
     /// - The caller holds `RUNNING`, and the future has been dropped.
     /// - One counted reference belongs to the caller, who gives it up.
     unsafe fn complete(header: NonNull<Header>, watch: Option<&Watch>) {
+        const REFERENCES: usize = 2;
         // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive until
         // it is given back below.
         let cell = unsafe { Self::of(header) };
+        // SAFETY: as above.
+        let scheduler = unsafe { Self::scheduler(header) };
         // Whoever has dropped the handle does not want it again.
         let is_unread = !cell.header.state.load().has_join_interest();
         if is_unread {
-            cell.drop_unread_output();
+            cell.drop_unread_output(scheduler);
         }
-        cell.scheduler.count_end(watch);
-        let references = 1 + usize::from(cell.take_own_reference(header));
+        scheduler.count_end(watch);
         // A report may need the name until the output is dropped.
-        let is_named = cell.header.is_named;
-        match cell.header.state.complete(is_unread, if is_named { 0 } else { references }) {
+        let is_named = cell.header.facts.is_named;
+        match cell.header.state.complete(is_unread, if is_named { 0 } else { REFERENCES }) {
             Complete::Done if is_named => {}
             Complete::Done => return,
             // SAFETY: the transition gave the last reference back.
             Complete::Free => return unsafe { Self::free(header) },
             Complete::WakeJoin => cell.wake_join(),
-            Complete::DropOutput => cell.drop_unread_output(),
+            Complete::DropOutput => cell.drop_unread_output(scheduler),
         }
         if is_named {
-            cell.scheduler.forget_name(&cell.header);
+            scheduler.forget_name(&cell.header);
         }
-        if cell.header.state.drop_refs(references) {
+        if cell.header.state.drop_refs(REFERENCES) {
             // SAFETY: those were the last references.
             unsafe { Self::free(header) }
         }
     }
 
-    /// Enters a list of live tasks, since the task is about to be idle and nothing else would find
-    /// it. False: the list is closed. The caller has `RUNNING`.
-    fn enter_list(&self, header: NonNull<Header>, watch: &Watch) -> bool {
-        // SAFETY: a task that is in no list has a reference of its own, which is the list's now.
-        let task = unsafe { TaskRef::from_raw(header) };
-        match self.scheduler.bind(task, watch) {
-            Ok(()) => {
-                self.header.is_listed.store(true, Ordering::Relaxed);
-                true
-            }
-            Err(refused) => {
-                // The reference is the task's own again.
-                let _ = refused.into_raw();
-                false
-            }
-        }
-    }
-
-    /// Takes the reference that the task has for a list of live tasks, from there if it is in one.
-    /// False: whoever has taken it out has the reference. The caller has `RUNNING`.
-    #[inline]
-    fn take_own_reference(&self, header: NonNull<Header>) -> bool {
-        if !self.header.is_listed.load(Ordering::Relaxed) {
-            return true;
-        }
-        // SAFETY: the caller's reference keeps the task alive, and is not given up by this one.
-        let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(header) });
-        self.scheduler.release(&task).map(TaskRef::into_raw).is_some()
+    /// Asks for the task to be idle for the first time. False: its scheduler shuts down, and has perhaps
+    /// looked for tasks before this one was there. The caller has `RUNNING`.
+    fn may_become_idle(&self, scheduler: &S) -> bool {
+        let may = !scheduler.owned().is_some_and(OwnedTasks::is_closed);
+        self.header.enter_course(WAS_IDLE);
+        may
     }
 
     fn wake_join(&self) {
@@ -333,39 +393,29 @@ where
         }
     }
 
-    /// Nobody will read the output: drop it here, and report it if it is a panic.
-    fn drop_unread_output(&self) {
-        self.stage.with_mut(|stage| {
-            // SAFETY: the output is the caller's, and so is the stage.
-            if let Stage::Panicked(payload) = unsafe { &*stage } {
-                self.scheduler.unhandled_panic(&self.header, &**payload);
-            }
-            // SAFETY: as above; what was here is not looked at again, but overwritten.
-            contain(|| unsafe { ptr::drop_in_place(stage) });
-            // SAFETY: as above, and nothing is here to be dropped.
-            unsafe { stage.write(Stage::Consumed) }
-        });
-    }
-
-    /// The caller has exclusive access to the stage.
-    fn take_stage(&self) -> Stage<F> {
-        self.stage.with_mut(|stage| {
-            // SAFETY: exclusive access; the future itself was dropped in place before.
-            std::mem::replace(unsafe { &mut *stage }, Stage::Consumed)
-        })
+    /// Nobody will read the output, which is the caller's: drop it here, and report it if it is a panic.
+    fn drop_unread_output(&self, scheduler: &S) {
+        if self.kind() == Kind::Panicked {
+            self.stage.with(|stage| {
+                // SAFETY: the stage is the caller's.
+                let stage = unsafe { &*stage };
+                // SAFETY: there is a panic in it.
+                scheduler.unhandled_panic(&self.header, unsafe { stage.panic() });
+            });
+        }
+        self.drop_result();
     }
 
     /// Tells a model that nobody may be at the parts that change any more, which it would not see
     /// otherwise, if a reference were dropped without order: a write to each. Else it does nothing.
     fn track_end(&self) {
-        self.header.links.with_mut(|_| ());
         self.stage.with_mut(|_| ());
         self.join_waker.with_mut(|_| ());
     }
 
     unsafe fn schedule(header: NonNull<Header>) {
         // SAFETY: the vtable belongs to this type; the counted reference is the new `Runnable`'s.
-        let place = unsafe { Self::of(header) }.scheduler.place();
+        let place = unsafe { Self::scheduler(header) }.place();
         // SAFETY: the caller's transition set `NOTIFIED` and counted the reference.
         let runnable = unsafe { Runnable::from_raw(header) };
         // From here on the cell may be run, completed and freed by another thread.
@@ -377,7 +427,7 @@ where
         let cell = unsafe { Self::of(header) };
         // SAFETY: the caller's reference outlives this function.
         let _current = unsafe { Current::enter(header) };
-        cell.drop_future(Stage::Cancelled { by_shutdown: true });
+        cell.replace_future(Kind::CancelledByShutdown, Stage::nothing());
         cell.header.state.add_ref();
         // SAFETY: the future is gone; the reference that was just counted is given up here, and the
         // caller keeps its own.
@@ -386,25 +436,16 @@ where
 
     unsafe fn read_output(header: NonNull<Header>, to: *mut ()) {
         // SAFETY: the vtable belongs to this type, and the handle's reference keeps it alive.
-        let cell = unsafe { Self::of(header) };
-        let id = cell.header.id;
-        let result = match cell.take_stage() {
-            Stage::Finished(output) => Ok(output),
-            Stage::Panicked(payload) => Err(JoinError::panicked(id, payload)),
-            Stage::Cancelled { by_shutdown } => Err(JoinError::cancelled(id, by_shutdown)),
-            Stage::Running(_) => unreachable!("a COMPLETE task has no future"),
-            Stage::Consumed => panic!(
-                "runtime: the `JoinHandle` of task {id} was polled again after it had returned its \
-                 result.\n  help: await a handle once; in a `select!` loop, use `FutureExt::fuse`"
-            ),
-        };
+        let result = unsafe { Self::of(header) }.take_result();
         // SAFETY: the caller passes a place for this very type, see `Vtable::read_output`.
         unsafe { *to.cast::<Option<Result<F::Output, JoinError>>>() = Some(result) };
     }
 
     unsafe fn drop_output(header: NonNull<Header>) {
         // SAFETY: the vtable belongs to this type, and the handle's reference keeps it alive.
-        unsafe { Self::of(header) }.drop_unread_output();
+        let cell = unsafe { Self::of(header) };
+        // SAFETY: as above.
+        cell.drop_unread_output(unsafe { Self::scheduler(header) });
     }
 
     unsafe fn join_waker(header: NonNull<Header>) -> NonNull<UnsafeCell<JoinWaker>> {
@@ -415,17 +456,17 @@ where
     unsafe fn free(header: NonNull<Header>) {
         // SAFETY: the vtable belongs to this type, and the cell is still there.
         let cell = unsafe { Self::of(header) };
+        // SAFETY: as above.
+        let page = unsafe { Self::page(header) };
         cell.track_end();
-        // The scheduler is all that is left to be dropped: a task keeps a reference of its own until
-        // it is complete, and then it is freed after its output was taken out or dropped.
-        debug_assert!(cell.stage.with(|stage| {
-            // SAFETY: no reference is left, and so nobody else to touch the stage.
-            matches!(unsafe { &*stage }, Stage::Consumed)
-        }));
-        // SAFETY: as above, so this is the only one that moves the scheduler out.
-        let scheduler = unsafe { ptr::read(&cell.scheduler) };
-        // SAFETY: the cell came from `allocate` with this layout, and nobody looks at it again.
-        unsafe { memory::free(header.cast(), Layout::new::<Cell<F, S>>()) }
-        drop_quietly(ManuallyDrop::into_inner(scheduler));
+        // Nothing is left to be dropped: a task keeps a reference of its own until it is complete, and
+        // then it is freed after its output was taken out or dropped.
+        debug_assert_eq!(cell.kind(), Kind::Consumed);
+        let slot = cell.header.facts.slot;
+        // SAFETY: the cell is in a block that is not free yet.
+        let home = unsafe { Page::scheduler(page) }.home();
+        let heap = home.as_ref().map(AsRef::as_ref);
+        // SAFETY: nobody looks at the cell again.
+        unsafe { Heap::free(heap, page, Self::LAYOUT, slot) }
     }
 }

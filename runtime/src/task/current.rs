@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use super::Id;
-use super::header::Header;
+use super::header::{Facts, Header};
 use crate::sync::thread_local_of_a_model;
 
 /// What others may know of the current task.
@@ -46,7 +46,8 @@ impl Current {
         // SAFETY: null, or entered by a guard that is still there, and this is asked by foreign code
         // or for it: the header is there as well.
         let task = unsafe { task.as_ref() }?;
-        Some(Current { id: task.id, spawned_at: task.spawned_at, is_named: task.is_named })
+        let Facts { id, spawned_at, is_named, .. } = task.facts;
+        Some(Current { id, spawned_at, is_named })
     }
 }
 

@@ -9,50 +9,47 @@ use super::cell::JoinWaker;
 use super::state::{State, Wake};
 use super::{Id, Runnable, Watch};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
-/// The first field of every task's allocation; a pointer to it is a pointer to the task.
-///
-/// Who may touch what: `state` anybody with a reference; `links` only under the lock of the owned
-/// list that the task was bound to; the atomics as each says; everything else is written before the
-/// task is shared and never again.
+/// The first field of every task's block; a pointer to it is a pointer to the task.
+#[repr(C)]
 pub(crate) struct Header {
+    /// For anybody with a reference, and for whoever looks through a page, see [`TaskRef::shut_down`].
     pub(super) state: State,
+    pub(super) facts: Facts,
+}
+
+/// What is known of a task. The atomics may be touched as each says; everything else is written before
+/// the task is shared and never again.
+pub(super) struct Facts {
     pub(super) vtable: &'static Vtable,
     pub(super) id: Id,
     pub(super) spawned_at: &'static Location<'static>,
-    pub(super) links: UnsafeCell<Links>,
-    /// The shard of the owned lists that the task is in, once `is_listed`; as relaxed as that is.
-    pub(super) shard: AtomicU32,
+    /// Which block of its page the task is in.
+    pub(super) slot: u32,
     /// Whether the runtime's name table has an entry for `id`.
     pub(super) is_named: bool,
     /// How suspect the task is: [`SUSPECT`] after a poll that a monitor found slow, one less after
     /// each poll that was not. Written only by the thread that has `RUNNING`, so that relaxed loads
     /// and stores do; read by the holder of the `Runnable`.
     pub(super) suspicion: AtomicU8,
-    /// Whether the `Runnable` has `RUNNING` with it: that of a new task, and of one that woke itself. Any
-    /// other task is in an owned list. Written by the thread that has `RUNNING`, read
-    /// by the one that has the `Runnable`; relaxed, for both are handed on together, by queues that
-    /// acquire and release.
-    pub(super) runnable_has_running: AtomicBool,
-    /// Whether the task has entered an owned list, which it does before it is idle for the first
-    /// time. Written and read by the thread that has `RUNNING`; relaxed as above.
-    pub(super) is_listed: AtomicBool,
+    /// The [`Kind`](super::stage::Kind) of what is in the stage, whose owner reads and writes this too;
+    /// relaxed, as it is handed on with the stage.
+    pub(super) stage: AtomicU8,
+    /// What the thread that has `RUNNING`, or the `Runnable`, knows of the task: [`IN_RUNNABLE`] and
+    /// [`WAS_IDLE`]. Relaxed, for both are handed on together, by queues that acquire and release.
+    pub(super) course: AtomicU8,
 }
+
+/// The `Runnable` has `RUNNING` with it: that of a new task, and of one that woke itself. Any other task
+/// was idle.
+pub(super) const IN_RUNNABLE: u8 = 1;
+
+/// The task was idle, or is about to be, for the first time.
+pub(super) const WAS_IDLE: u8 = 2;
 
 /// How many good polls it takes a task that was once slow to be trusted again.
 const SUSPECT: u8 = 128;
-
-// SAFETY: the header is shared between all threads that hold a reference. `links` is the only field
-// with interior mutability besides the atomic, and it is only touched under the owned list's lock.
-unsafe impl Sync for Header {}
-
-/// A task's place in its owned list.
-#[derive(Default)]
-pub(super) struct Links {
-    pub(super) previous: Option<NonNull<Header>>,
-    pub(super) next: Option<NonNull<Header>>,
-}
 
 /// The functions that know the future's type. Each takes the pointer that it was reached through.
 pub(super) struct Vtable {
@@ -92,11 +89,6 @@ impl TaskRef {
         TaskRef(header)
     }
 
-    /// Gives up the reference without giving the count back.
-    pub(super) fn into_raw(self) -> NonNull<Header> {
-        ManuallyDrop::new(self).0
-    }
-
     pub(super) fn as_ptr(&self) -> NonNull<Header> {
         self.0
     }
@@ -112,20 +104,30 @@ impl TaskRef {
         match self.header().state.abort() {
             Wake::Submit => {
                 // SAFETY: `abort` counted a reference for this `Runnable`.
-                unsafe { (self.header().vtable.schedule)(self.0) }
+                unsafe { (self.header().facts.vtable.schedule)(self.0) }
             }
             Wake::Done => {}
             Wake::Free => unreachable!("an abort gives no reference up"),
         }
     }
 
-    /// Drops the future here, unless it is being polled right now, or is in a queue with its runnable;
-    /// then whoever polls, or takes that, drops it.
-    pub(crate) fn shut_down(self) {
-        if self.header().state.shut_down() {
-            // SAFETY: `shut_down` gave us `RUNNING`, and `self` is our reference.
-            unsafe { (self.header().vtable.cancel)(self.0) }
-        }
+    /// Takes a task for its owner, who is shutting down: to [`cancel`](TaskRef::cancel). Or marks it as
+    /// aborted, if it is being polled right now, or is in a queue with its runnable; whoever polls, or
+    /// takes that, drops its future. Or there is no task.
+    ///
+    /// # Safety
+    /// `task` is a block of a page, which is there, and the block has been used.
+    pub(super) unsafe fn shut_down(task: NonNull<Header>) -> Option<TaskRef> {
+        // SAFETY: the state word comes first, and is one whether or not there is a task.
+        let state = unsafe { task.cast::<State>().as_ref() };
+        // It has counted a reference.
+        state.shut_down().then(|| TaskRef(task))
+    }
+
+    /// Drops the future of a task that [`shut_down`](TaskRef::shut_down) has taken.
+    pub(super) fn cancel(&self) {
+        // SAFETY: `shut_down` gave us `RUNNING`, and `self` is a reference.
+        unsafe { (self.header().facts.vtable.cancel)(self.0) }
     }
 }
 
@@ -140,7 +142,7 @@ impl Drop for TaskRef {
     #[inline]
     fn drop(&mut self) {
         if self.header().state.drop_ref() {
-            let free = self.header().vtable.free;
+            let free = self.header().facts.vtable.free;
             // SAFETY: that was the last reference, so nobody else can reach the task.
             unsafe { free(self.0) }
         }
@@ -151,8 +153,8 @@ impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = self.header();
         f.debug_struct("Task")
-            .field("id", &header.id)
-            .field("spawned_at", &format_args!("{}", header.spawned_at))
+            .field("id", &header.facts.id)
+            .field("spawned_at", &format_args!("{}", header.facts.spawned_at))
             .field("state", &header.state)
             .finish()
     }
@@ -160,32 +162,46 @@ impl fmt::Debug for TaskRef {
 
 impl Header {
     pub(crate) fn id(&self) -> Id {
-        self.id
+        self.facts.id
     }
 
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
-        self.spawned_at
-    }
-
-    /// The shard of the owned lists that the task is in. The caller has `RUNNING`.
-    pub(super) fn shard(&self) -> usize {
-        self.shard.load(Ordering::Relaxed) as usize
+        self.facts.spawned_at
     }
 
     /// Whether one of the task's last polls was slow, so that the next may be.
     #[inline]
     pub(crate) fn is_suspect(&self) -> bool {
-        self.suspicion.load(Ordering::Relaxed) > 0
+        self.facts.suspicion.load(Ordering::Relaxed) > 0
+    }
+
+    #[inline]
+    pub(super) fn is_on_course(&self, mark: u8) -> bool {
+        self.facts.course.load(Ordering::Relaxed) & mark != 0
+    }
+
+    /// The caller has `RUNNING`.
+    #[inline]
+    pub(super) fn enter_course(&self, mark: u8) {
+        let course = &self.facts.course;
+        course.store(course.load(Ordering::Relaxed) | mark, Ordering::Relaxed);
+    }
+
+    /// The caller has `RUNNING`.
+    #[inline]
+    pub(super) fn leave_course(&self, mark: u8) {
+        let course = &self.facts.course;
+        course.store(course.load(Ordering::Relaxed) & !mark, Ordering::Relaxed);
     }
 
     /// Remembers how a poll went. The caller has `RUNNING`.
     #[inline]
     pub(super) fn note_poll(&self, was_slow: bool) {
         if was_slow {
-            self.suspicion.store(SUSPECT, Ordering::Relaxed);
+            self.facts.suspicion.store(SUSPECT, Ordering::Relaxed);
         } else if self.is_suspect() {
-            let suspicion = self.suspicion.load(Ordering::Relaxed);
-            self.suspicion.store(suspicion - 1, Ordering::Relaxed);
+            let suspicion = self.facts.suspicion.load(Ordering::Relaxed);
+            self.facts.suspicion.store(suspicion - 1, Ordering::Relaxed);
         }
     }
 }
@@ -201,7 +217,7 @@ impl Runnable {
     /// queues.
     #[inline]
     pub(crate) fn run(self, watch: &Watch) -> Option<Runnable> {
-        let run = self.header().vtable.run;
+        let run = self.header().facts.vtable.run;
         let header = self.into_raw();
         // SAFETY: a `Runnable` is the one permission to poll, and its reference goes along.
         unsafe { run(header, watch) }
@@ -224,9 +240,9 @@ impl Runnable {
 
 impl Drop for Runnable {
     fn drop(&mut self) {
-        if self.header().runnable_has_running.load(Ordering::Relaxed) {
+        if self.header().is_on_course(IN_RUNNABLE) {
             // SAFETY: `RUNNING` is ours, and `self` is a reference of our own.
-            unsafe { (self.header().vtable.cancel)(self.0.as_ptr()) }
+            unsafe { (self.header().facts.vtable.cancel)(self.0.as_ptr()) }
         }
     }
 }

@@ -84,14 +84,14 @@ impl<T> JoinHandle<T> {
     /// The number of the task, unique in this process.
     #[must_use]
     pub fn id(&self) -> Id {
-        self.task.header().id
+        self.task.header().id()
     }
 
     /// Leaves `waker` to be woken on completion. True: the task is complete already.
     fn register(&self, waker: &Waker) -> bool {
         let header = self.task.header();
         // SAFETY: the handle's reference keeps the task alive.
-        let slot = unsafe { (header.vtable.join_waker)(self.task.as_ptr()) };
+        let slot = unsafe { (header.facts.vtable.join_waker)(self.task.as_ptr()) };
         // SAFETY: the slot is a field of the task, which outlives `self`.
         let slot = unsafe { slot.as_ref() };
         let snapshot = header.state.load();
@@ -138,7 +138,7 @@ impl<T> Future for JoinHandle<T> {
         let header = self.task.as_ptr();
         // SAFETY: the task is complete and this is its handle, so the output is ours; `result` is a
         // place of the type that the vtable's function writes.
-        unsafe { (self.task.header().vtable.read_output)(header, (&raw mut result).cast()) };
+        unsafe { (self.task.header().facts.vtable.read_output)(header, (&raw mut result).cast()) };
         Poll::Ready(result.expect("read_output always writes"))
     }
 }
@@ -149,7 +149,7 @@ impl<T> Drop for JoinHandle<T> {
         match self.task.header().state.drop_join() {
             DropJoin::Done => {}
             // SAFETY: the transition gave the last reference back.
-            DropJoin::Free => unsafe { (self.task.header().vtable.free)(self.task.as_ptr()) },
+            DropJoin::Free => unsafe { (self.task.header().facts.vtable.free)(self.task.as_ptr()) },
             DropJoin::EmptySlot => {
                 self.empty_slot();
                 // SAFETY: the handle's reference, which is not used again.
@@ -164,7 +164,7 @@ impl<T> JoinHandle<T> {
     /// Disposes of what a complete task has left to its handle, and of the handle's reference.
     fn leave_complete(&mut self, slot_is_ours: bool) {
         let header = self.task.as_ptr();
-        let vtable = self.task.header().vtable;
+        let vtable = self.task.header().facts.vtable;
         // The output on this thread, whatever happens: it need not be `Send`.
         // SAFETY: the task is complete and this is its handle, so the output is ours.
         unsafe { (vtable.drop_output)(header) }
@@ -180,7 +180,7 @@ impl<T> JoinHandle<T> {
     /// The caller has found that the slot of the join waker is the handle's.
     fn empty_slot(&self) {
         // SAFETY: the handle's reference keeps the task alive.
-        let slot = unsafe { (self.task.header().vtable.join_waker)(self.task.as_ptr()) };
+        let slot = unsafe { (self.task.header().facts.vtable.join_waker)(self.task.as_ptr()) };
         // SAFETY: the slot is a field of the task, which outlives `self`.
         let slot = unsafe { slot.as_ref() };
         // SAFETY: `JOIN_WAKER` is clear and only this handle could set it: the slot is ours.
@@ -215,7 +215,7 @@ impl AbortHandle {
     /// The number of the task, unique in this process.
     #[must_use]
     pub fn id(&self) -> Id {
-        self.task.header().id
+        self.task.header().id()
     }
 }
 

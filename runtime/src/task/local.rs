@@ -12,15 +12,16 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Header, Id, JoinHandle, OwnedTasks, Runnable, Schedule, TaskRef, Watch, new_task};
+use super::{Header, Heap, Id, JoinHandle, OwnedTasks, Runnable, Schedule, Watch, new_task};
 use crate::park::Unparker;
 use crate::scheduler::Shared;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread_local_const};
 
 /// The local tasks of this thread.
 pub(crate) struct LocalTasks {
     queue: RefCell<VecDeque<Runnable>>,
+    heap: Heap<LocalSchedule>,
     inbox: Arc<Inbox>,
 }
 
@@ -31,7 +32,9 @@ pub(crate) struct Inbox {
     /// the lock. Relaxed: a wake-up unparks the thread after the push, and that publishes both.
     is_filled: AtomicBool,
     unparker: Unparker,
-    owned: OwnedTasks,
+    owned: OwnedTasks<LocalSchedule>,
+    /// How many tasks are spawned and not complete. Only the thread itself looks and counts: relaxed.
+    live: AtomicUsize,
     shared: Arc<Shared>,
 }
 
@@ -111,7 +114,9 @@ where
     };
     let id = Id::next();
     let birth = tasks.inbox.shared.birth(id, name, spawned_at);
-    let (runnable, join) = new_task(future, LocalSchedule(tasks.inbox.clone()), birth);
+    let scheduler = LocalSchedule(tasks.inbox.clone());
+    let (runnable, join) = new_task(future, &scheduler, Some(&tasks.heap), birth);
+    tasks.inbox.count(1);
     tasks.queue.borrow_mut().push_back(runnable);
     join
 }
@@ -123,10 +128,11 @@ impl LocalTasks {
             woken: Mutex::new(Woken::default()),
             is_filled: AtomicBool::new(false),
             unparker,
-            owned: OwnedTasks::new(1),
+            owned: OwnedTasks::new(),
+            live: AtomicUsize::new(0),
             shared,
         });
-        let tasks = Rc::new(LocalTasks { queue: RefCell::default(), inbox });
+        let tasks = Rc::new(LocalTasks { queue: RefCell::default(), heap: Heap::new(0), inbox });
         // In the destructor of a thread-local there are no local tasks.
         LocalGuard { outer: LOCAL.try_with(|local| local.replace(Some(tasks))).ok().flatten() }
     }
@@ -157,13 +163,27 @@ impl LocalTasks {
         self.inbox.is_filled.load(Ordering::Relaxed) || !self.queue.borrow().is_empty()
     }
 
-    /// Whether a task is alive that only this thread can run. Not asked in a poll.
+    /// Whether a task is alive that only this thread can run.
     pub(crate) fn has_live_tasks(&self) -> bool {
-        self.may_have_work() || !self.inbox.owned.is_empty()
+        self.inbox.live.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.borrow().is_empty() || !self.inbox.woken.lock().runnables.is_empty()
+    }
+}
+
+impl AsRef<Heap<LocalSchedule>> for Rc<LocalTasks> {
+    fn as_ref(&self) -> &Heap<LocalSchedule> {
+        &self.heap
+    }
+}
+
+impl Inbox {
+    /// Counts live tasks, by the thread itself.
+    fn count(&self, change: isize) {
+        let live = self.live.load(Ordering::Relaxed);
+        self.live.store(live.wrapping_add_signed(change), Ordering::Relaxed);
     }
 }
 
@@ -176,7 +196,7 @@ impl Drop for LocalGuard {
     fn drop(&mut self) {
         // While the futures are dropped they are still local tasks of this thread.
         if let Some(tasks) = local_tasks() {
-            tasks.inbox.owned.close_and_shut_down(0);
+            tasks.inbox.owned.close_and_shut_down();
             tasks.inbox.woken.lock().is_closed = true;
             while let Some(runnable) = tasks.take() {
                 drop(runnable);
@@ -187,21 +207,20 @@ impl Drop for LocalGuard {
 }
 
 /// The scheduler of a local task: the thread that it was spawned on.
-struct LocalSchedule(Arc<Inbox>);
+#[derive(Clone)]
+pub(crate) struct LocalSchedule(Arc<Inbox>);
 
-enum Place {
+pub(crate) enum Place {
     Here,
     Inbox(Arc<Inbox>),
 }
 
 impl Schedule for LocalSchedule {
+    type Home = Rc<LocalTasks>;
     type Place = Place;
 
     fn place(&self) -> Place {
-        let is_here = LOCAL.try_with(|tasks| {
-            tasks.borrow().as_ref().is_some_and(|tasks| Arc::ptr_eq(&tasks.inbox, &self.0))
-        });
-        if is_here.unwrap_or(false) { Place::Here } else { Place::Inbox(self.0.clone()) }
+        if self.home().is_some() { Place::Here } else { Place::Inbox(self.0.clone()) }
     }
 
     fn schedule(place: Place, runnable: Runnable) {
@@ -228,12 +247,17 @@ impl Schedule for LocalSchedule {
         }
     }
 
-    fn bind(&self, task: TaskRef, _watch: &Watch) -> Result<(), TaskRef> {
-        self.0.owned.bind(task, 0)
+    fn owned(&self) -> Option<&OwnedTasks<LocalSchedule>> {
+        Some(&self.0.owned)
     }
 
-    fn release(&self, task: &TaskRef) -> Option<TaskRef> {
-        self.0.owned.remove(task)
+    fn home(&self) -> Option<Rc<LocalTasks>> {
+        let is_its_own = |tasks: &&Rc<LocalTasks>| Arc::ptr_eq(&tasks.inbox, &self.0);
+        LOCAL.try_with(|tasks| tasks.borrow().as_ref().filter(is_its_own).cloned()).ok().flatten()
+    }
+
+    fn count_end(&self, _watch: Option<&Watch>) {
+        self.0.count(-1);
     }
 
     fn forget_name(&self, task: &Header) {

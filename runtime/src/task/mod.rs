@@ -1,6 +1,6 @@
 //! Tasks: what is spawned, how it is polled, and the handles to it.
 //!
-//! A task is one allocation that is reached through thin pointers. All of its `unsafe` code is in
+//! A task is one block of memory that is reached through thin pointers. All of its `unsafe` code is in
 //! this folder; the state word says at each moment who may do what, and the rest follows it.
 
 mod builder;
@@ -11,16 +11,20 @@ mod current;
 #[allow(unsafe_code)]
 mod header;
 #[allow(unsafe_code)]
+mod heap;
+#[allow(unsafe_code)]
 mod join;
 mod local;
-#[allow(unsafe_code)]
-mod memory;
 #[allow(unsafe_code)]
 mod one_word;
 #[allow(unsafe_code)]
 mod owned;
 #[allow(unsafe_code)]
+mod page;
+#[allow(unsafe_code)]
 mod slot;
+#[allow(unsafe_code)]
+mod stage;
 mod state;
 #[allow(unsafe_code)]
 mod waker;
@@ -35,6 +39,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sync::thread_local_const;
 
+use header::TaskRef;
+
 pub use builder::Builder;
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub use local::spawn_local;
@@ -47,10 +53,10 @@ pub use crate::scheduler::block_in_place;
 
 pub(crate) use cell::{Birth, new_task};
 pub(crate) use current::Current;
-pub(crate) use header::{Header, TaskRef};
+pub(crate) use header::Header;
+pub(crate) use heap::Heap;
 pub(crate) use join::panic_message;
 pub(crate) use local::{LocalTasks, local_tasks, with_local_tasks};
-pub(crate) use memory::KeepsMemory;
 pub(crate) use one_word::know_block_on;
 pub(crate) use owned::OwnedTasks;
 pub(crate) use slot::Slot;
@@ -59,16 +65,19 @@ pub(crate) use watch::{Watch, Watched};
 /// The permission to poll a task once. Exists at most once per task.
 ///
 /// That of a new task, or of one that woke itself, has `RUNNING` with it, and so the future: dropping it
-/// without running it drops that too. Any other is one of a task in a list of live tasks; dropped, it
-/// gives up its reference: the task stays `NOTIFIED` and is never polled again. That is right when,
-/// and only when, the owner of the list shuts it down.
+/// without running it drops that too. Any other is one of a task that was idle; dropped, it gives up its
+/// reference: the task stays `NOTIFIED` and is never polled again. That is right when, and only when, its
+/// scheduler shuts it down.
 pub(crate) struct Runnable(TaskRef);
 
 /// What a task needs to know of its scheduler.
 ///
 /// The implementor promises that the `Runnable`s of a task whose future is not `Send` are run, shut
 /// down and completed on the thread that spawned it only.
-pub(crate) trait Schedule: Send + Sync + Sized + 'static {
+pub(crate) trait Schedule: Clone + Send + Sync + Sized + 'static {
+    /// What has the heap of a thread, and keeps it there.
+    type Home: AsRef<Heap<Self>>;
+
     /// Where a `Runnable` is to be pushed, found before it is.
     type Place;
 
@@ -86,16 +95,11 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Puts a task that is about to be idle for the first time into a list of live tasks, with the
-    /// list's reference. `watch` is that of the thread that has polled it.
-    ///
-    /// # Errors
-    /// When the list is closed: the task, which the caller must cancel.
-    fn bind(&self, task: TaskRef, watch: &Watch) -> Result<(), TaskRef>;
+    /// Its tasks, if any of them may ever be pending.
+    fn owned(&self) -> Option<&OwnedTasks<Self>>;
 
-    /// Takes a task that is about to be complete out of the list that it was bound to; returns the
-    /// list's reference.
-    fn release(&self, task: &TaskRef) -> Option<TaskRef>;
+    /// The home of this thread's heap, if it has one of this scheduler.
+    fn home(&self) -> Option<Self::Home>;
 
     /// Counts a task that is about to be complete; `watch` is that of its last poll, if it is
     /// complete after that.

@@ -1,143 +1,277 @@
-//! The lists of live tasks, kept so that shutdown can drop every future.
+//! The tasks of one scheduler: where their memory is, and with that where they are.
 //!
-//! A task enters one when it is about to be idle for the first time. Until then it is being polled, or
-//! its `Runnable` is in some queue, and whoever empties that drops the future: so a task that ends
-//! with its first poll, or that only ever yields, is never listed.
+//! Shutdown has to drop the future of every task that is idle, and looks for them in the pages in which
+//! they lie. So a task needs no place in a list, and nothing is locked where one is spawned or ends.
 
-use std::ptr::NonNull;
+use std::alloc::Layout;
 
-use crossbeam_utils::CachePadded;
-
-use super::header::{Header, Links, TaskRef};
+use super::Schedule;
+use super::header::TaskRef;
+use super::heap::Heap;
+use super::page::{BYTES, Links, Page, PagePtr, SIZES, Size};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
-/// Every task of one scheduler that has been idle, in one intrusive list per shard.
-///
-/// A worker binds what it polls to its own shard, so that the lock is uncontended unless a task
-/// ends on another worker. The list holds one reference to each task in it.
-pub(crate) struct OwnedTasks {
-    shards: Box<[CachePadded<Shard>]>,
+/// How many pages are looked at for free blocks before a new one is made.
+const LOOKS: usize = 8;
+
+/// How many bytes of empty pages are kept for the next burst: that of some ten thousand tasks.
+const SPARE: usize = 2 << 20;
+
+/// The number of the heap for threads that have none.
+const OUTSIDE: usize = u32::MAX as usize - 1;
+
+/// The pages of all tasks of one scheduler.
+pub(crate) struct OwnedTasks<S: Schedule> {
+    /// No task becomes idle any more. A fence between this and a look at the tasks, and one between the
+    /// word of a new task and a look at this: one of the two sees the other.
+    is_closed: AtomicBool,
+    pages: Mutex<Pages<S>>,
+    /// For threads that have no heap.
+    outside: Mutex<Heap<S>>,
 }
 
-struct Shard {
-    list: Mutex<List>,
-    /// The length of the list, written under its lock, read without it: relaxed, a number on its own
-    /// that publishes nothing.
-    len: AtomicUsize,
+struct Pages<S> {
+    /// By size; the last is of pages with one block of another layout.
+    lists: Box<[List<S>]>,
+    /// Empty pages by size, one after the other.
+    spares: Box<[Option<PagePtr<S>>]>,
+    spare_bytes: usize,
 }
 
-#[derive(Default)]
-struct List {
-    head: Option<NonNull<Header>>,
-    is_closed: bool,
+struct List<S> {
+    first: Option<PagePtr<S>>,
+    /// Where to look for free blocks next.
+    next_look: Option<PagePtr<S>>,
 }
 
-// SAFETY: the pointers of a list are counted references to tasks, which are `Send`.
-unsafe impl Send for List {}
+// SAFETY: a page is bound to no thread, and the scheduler in it is `Send` and `Sync`.
+unsafe impl<S: Send + Sync> Send for Pages<S> {}
 
-impl OwnedTasks {
-    pub(crate) fn new(shards: usize) -> OwnedTasks {
-        let shard = || Shard { list: Mutex::new(List::default()), len: AtomicUsize::new(0) };
-        OwnedTasks { shards: (0..shards).map(|_| CachePadded::new(shard())).collect() }
-    }
+/// How far somebody has looked for tasks: to this block of this page, and after the page, and those that
+/// follow it in its list, comes the next list.
+struct Place<S> {
+    page: Option<PagePtr<S>>,
+    slot: u32,
+    next_list: usize,
+}
 
-    /// Binds a task to `shard`. The caller has `RUNNING`.
-    ///
-    /// # Errors
-    /// When the list is closed: the task.
-    pub(crate) fn bind(&self, task: TaskRef, shard: usize) -> Result<(), TaskRef> {
-        task.header().shard.store(shard as u32, Ordering::Relaxed);
-        let shard = &self.shards[shard];
-        let mut list = shard.list.lock();
-        if list.is_closed {
-            return Err(task);
+impl<S: Schedule> OwnedTasks<S> {
+    pub(crate) fn new() -> OwnedTasks<S> {
+        let pages = Pages {
+            lists: (0..=SIZES).map(|_| List { first: None, next_look: None }).collect(),
+            spares: (0..SIZES).map(|_| None).collect(),
+            spare_bytes: 0,
+        };
+        OwnedTasks {
+            is_closed: AtomicBool::new(false),
+            pages: Mutex::new(pages),
+            outside: Mutex::new(Heap::new(OUTSIDE)),
         }
-        list.push(task);
-        let len = shard.len.load(Ordering::Relaxed);
-        shard.len.store(len + 1, Ordering::Relaxed);
-        Ok(())
     }
 
-    /// Takes a task out that was bound, and with it the list's reference. `None`: somebody else has
-    /// taken it out. The caller has `RUNNING`.
-    pub(crate) fn remove(&self, task: &TaskRef) -> Option<TaskRef> {
-        let shard = &self.shards[task.header().shard()];
-        let mut list = shard.list.lock();
-        let task = list.unlink(task.as_ptr())?;
-        let len = shard.len.load(Ordering::Relaxed);
-        shard.len.store(len - 1, Ordering::Relaxed);
-        Some(task)
+    /// Memory for a task that is spawned by a thread without a heap: a blank block of this page.
+    pub(super) fn allocate(&self, scheduler: &S, block: Layout) -> (PagePtr<S>, u32) {
+        let outside = self.outside.lock();
+        let allocated = outside.allocate(scheduler, block);
+        // Under the lock: nobody else would leave the page any more.
+        if self.is_closed.load(Ordering::SeqCst) {
+            outside.leave_all();
+        }
+        allocated
     }
 
-    /// Refuses tasks that would enter `shard`.
-    pub(crate) fn close(&self, shard: usize) {
-        self.shards[shard].list.lock().is_closed = true;
+    /// A page for `heap`, in which it finds a free block.
+    pub(super) fn page(&self, size: Size, block: Layout, heap: u32, scheduler: &S) -> PagePtr<S> {
+        let mut pages = self.pages.lock();
+        if let Some(page) = pages.take_spare(size) {
+            // SAFETY: a spare page is empty and was in no list, and is ours now.
+            unsafe { Page::use_again(page, heap, scheduler.clone()) }
+            pages.push(size.0, page);
+            return page;
+        }
+        if let Some(page) = pages.adopt(size, heap) {
+            return page;
+        }
+        drop(pages);
+        let page = Page::new(size, block, heap, scheduler.clone());
+        self.pages.lock().push(size.0, page);
+        page
     }
 
-    /// Closes `shard` and drops the future of each of its tasks on this thread, except of those
-    /// that another thread polls at this moment, or that are in a queue with their runnables: who
-    /// polls or takes them drops them.
-    pub(crate) fn close_and_shut_down(&self, shard: usize) {
-        self.close(shard);
+    #[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+    pub(super) fn spare_bytes(&self) -> usize {
+        self.pages.lock().spare_bytes
+    }
+
+    #[cfg(all(test, windlass_loom))]
+    pub(super) fn adopt(&self, size: Size, heap: u32) -> Option<PagePtr<S>> {
+        self.pages.lock().adopt(size, heap)
+    }
+
+    /// A page for one task.
+    pub(super) fn single(&self, block: Layout, scheduler: &S) -> PagePtr<S> {
+        let page = Page::single(block, scheduler.clone());
+        self.pages.lock().push(SIZES, page);
+        page
+    }
+
+    /// Takes an empty page out of its list, and keeps it, if there is room: then this is true.
+    ///
+    /// # Safety
+    /// The page is in a list of these tasks, empty, and the caller's alone, who gives it up if this is
+    /// true.
+    pub(super) unsafe fn take_back(&self, page: PagePtr<S>) -> bool {
+        // SAFETY: as the caller says.
+        let size = unsafe { page.as_ref() }.size();
+        let mut pages = self.pages.lock();
+        pages.unlink(size.map_or(SIZES, |size| size.0), page);
+        match size {
+            Some(size) if !self.is_closed.load(Ordering::SeqCst) => pages.keep(size, page),
+            _ => false,
+        }
+    }
+
+    /// Whether no task may become idle any more. Asked with a reference to one that never was.
+    pub(super) fn is_closed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Lets no task become idle that never was. Those that were can still.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.outside.lock().leave_all();
+        self.pages.lock().free_spares();
+    }
+
+    /// Closes, and drops the future of each task on this thread, except of those that another thread
+    /// polls at this moment, or that are in a queue with their runnables: who polls or takes them drops
+    /// them.
+    pub(crate) fn close_and_shut_down(&self) {
+        self.close();
+        let mut place = Place { page: None, slot: 0, next_list: 0 };
+        // Keeps the page that the place is in.
+        let mut _last = None;
         loop {
             // One at a time, because a future's `Drop` may spawn, abort and wake.
-            let mut list = self.shards[shard].list.lock();
-            let Some(head) = list.head else { return };
-            let task = list.unlink(head).expect("the head is in the list");
-            let len = self.shards[shard].len.load(Ordering::Relaxed);
-            self.shards[shard].len.store(len - 1, Ordering::Relaxed);
-            drop(list);
-            task.shut_down();
+            let next = self.pages.lock().shut_down_next(&mut place);
+            let Some(task) = next else { return };
+            task.cancel();
+            _last = Some(task);
         }
-    }
-
-    /// Whether no task is in any list. Relaxed, a hint to all but the thread that binds and removes.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.len.load(Ordering::Relaxed) == 0)
     }
 }
 
-impl Drop for OwnedTasks {
+impl<S: Schedule> Drop for OwnedTasks<S> {
     fn drop(&mut self) {
-        for shard in 0..self.shards.len() {
-            self.close_and_shut_down(shard);
-        }
+        // Each page has the scheduler, and that these tasks: no page is left.
+        let mut pages = self.pages.lock();
+        pages.free_spares();
+        debug_assert!(pages.lists.iter().all(|list| list.first.is_none()));
     }
 }
 
-impl List {
-    fn push(&mut self, task: TaskRef) {
-        let node = task.into_raw();
-        let old_head = self.head.replace(node);
-        Self::links(node, |links| links.next = old_head);
-        if let Some(next) = old_head {
-            Self::links(next, |links| links.previous = Some(node));
+impl<S: Schedule> Pages<S> {
+    fn push(&mut self, list: usize, page: PagePtr<S>) {
+        let old_first = self.lists[list].first.replace(page);
+        Self::links(page, |links| links.next = old_first);
+        if let Some(next) = old_first {
+            Self::links(next, |links| links.previous = Some(page));
         }
     }
 
-    /// `node` is a task that the caller holds a reference to, or one that is in this list.
-    fn unlink(&mut self, node: NonNull<Header>) -> Option<TaskRef> {
-        let links = Self::links(node, std::mem::take);
+    fn unlink(&mut self, list: usize, page: PagePtr<S>) {
+        let list = &mut self.lists[list];
+        let links = Self::links(page, std::mem::take);
         match links.previous {
-            Some(previous) => Self::links(previous, |links_before| links_before.next = links.next),
-            None if self.head == Some(node) => self.head = links.next,
-            None => return None,
+            Some(previous) => Self::links(previous, |before| before.next = links.next),
+            None => list.first = links.next,
         }
         if let Some(next) = links.next {
-            Self::links(next, |links_after| links_after.previous = links.previous);
+            Self::links(next, |after| after.previous = links.previous);
         }
-        // SAFETY: the task was in the list, whose reference the caller takes over.
-        Some(unsafe { TaskRef::from_raw(node) })
+        if list.next_look == Some(page) {
+            list.next_look = links.next;
+        }
     }
 
-    /// Reads or writes the links of a task, under the list's lock.
-    fn links<R>(node: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {
-        // SAFETY: callers pass tasks that are in the list, or that they have a reference to.
-        let header = unsafe { node.as_ref() };
-        header.links.with_mut(|links| {
-            // SAFETY: links are only touched by the methods of `List`, each under the lock.
+    /// Reads or writes the links of a page, under the lock.
+    fn links<R>(page: PagePtr<S>, f: impl FnOnce(&mut Links<S>) -> R) -> R {
+        // SAFETY: callers pass pages that are in a list, or that are the caller's.
+        unsafe { page.as_ref() }.links.with_mut(|links| {
+            // SAFETY: links are only touched by the methods of `Pages`, each under the lock.
             f(unsafe { &mut *links })
         })
+    }
+
+    /// A page that was left, and of which enough is free. What comes back makes some page such a one
+    /// sooner or later; not every page is looked at each time.
+    fn adopt(&mut self, size: Size, heap: u32) -> Option<PagePtr<S>> {
+        for _ in 0..LOOKS {
+            let list = &mut self.lists[size.0];
+            let page = list.next_look.or(list.first)?;
+            list.next_look = Self::links(page, |links| links.next);
+            // SAFETY: a page in a list is there.
+            if unsafe { Page::adopt(page, heap) } {
+                return Some(page);
+            }
+        }
+        None
+    }
+
+    fn take_spare(&mut self, size: Size) -> Option<PagePtr<S>> {
+        let page = self.spares[size.0]?;
+        self.spares[size.0] = Self::links(page, std::mem::take).next;
+        self.spare_bytes -= BYTES;
+        Some(page)
+    }
+
+    /// Keeps an empty page that is in no list. False: there are enough.
+    fn keep(&mut self, size: Size, page: PagePtr<S>) -> bool {
+        if self.spare_bytes + BYTES > SPARE {
+            return false;
+        }
+        let next = self.spares[size.0].replace(page);
+        Self::links(page, |links| links.next = next);
+        self.spare_bytes += BYTES;
+        true
+    }
+
+    fn free_spares(&mut self) {
+        for size in (0..SIZES).map(Size) {
+            while let Some(page) = self.take_spare(size) {
+                // SAFETY: a spare page is empty, in no list, and without its scheduler.
+                unsafe { Page::deallocate(page) }
+            }
+        }
+    }
+
+    /// Marks all tasks from `place` on as aborted, to the next that nobody polls or has in a queue with
+    /// its runnable: that one is the caller's, to cancel. `place` is behind it then.
+    fn shut_down_next(&self, place: &mut Place<S>) -> Option<TaskRef> {
+        loop {
+            let Some(page) = place.page else {
+                place.page = self.lists.get(place.next_list)?.first;
+                place.next_list += 1;
+                continue;
+            };
+            // SAFETY: the page is in a list, whose lock we have: it has been since then, or has a block
+            // of which the caller holds the task.
+            let this = unsafe { page.as_ref() };
+            let (used, block) = (this.used(), this.block_layout());
+            while place.slot < used {
+                // SAFETY: the page is there, and the block has been used.
+                let task = unsafe { Page::task(page, block, place.slot) };
+                place.slot += 1;
+                // SAFETY: a block that has been used has a state word, whatever else is in it.
+                if let Some(task) = unsafe { TaskRef::shut_down(task) } {
+                    return Some(task);
+                }
+            }
+            place.page = Self::links(page, |links| links.next);
+            place.slot = 0;
+        }
     }
 }

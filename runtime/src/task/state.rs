@@ -27,11 +27,11 @@
 //! - `JOIN_INTEREST`: the `JoinHandle` is alive. It is the only one that clears this bit.
 //! - `JOIN_WAKER`: the join waker's slot is filled and belongs to the thread that completes the task,
 //!   which takes the waker and leaves the bit; while it is clear the slot belongs to the `JoinHandle`.
-//! - the rest of the word counts references: the owned list (before it has the task, the task itself),
-//!   the `Runnable`, the `JoinHandle`, each `AbortHandle` and each `Waker` hold one. A reference
-//!   keeps the memory, not the future.
+//! - the rest of the word counts references: the task itself, until it is complete, the `Runnable`, the
+//!   `JoinHandle`, each `AbortHandle` and each `Waker` hold one. A reference keeps the memory, not the
+//!   future. A word that counts none is that of free memory.
 //!
-//! Every change is a read-modify-write. A plain store would end the release sequence of earlier
+//! Every change of a task is a read-modify-write. A plain store would end the release sequence of earlier
 //! wake-ups, and the poll that follows would not see what the wakers' threads wrote. For the same
 //! reason a wake-up that finds `NOTIFIED` already set still writes the word (with release): the poll
 //! that is about to start acquires it. Checked by the models `wake_against_poll`,
@@ -48,8 +48,7 @@ const JOIN_WAKER: usize = 1 << 5;
 const REF_ONE: usize = 1 << 6;
 const REF_MASK: usize = !(REF_ONE - 1);
 
-/// Fresh tasks are in a `Runnable`, with `RUNNING`, are held by a `JoinHandle`, and have a reference of
-/// their own for the list that they may enter.
+/// Fresh tasks are in a `Runnable`, with `RUNNING`, are held by a `JoinHandle`, and by themselves.
 const INITIAL: usize = RUNNING | JOIN_INTEREST | (3 * REF_ONE);
 
 /// The atomic word. Release on every change, acquire on every read that leads to access.
@@ -129,10 +128,20 @@ pub(crate) enum DropJoin {
 }
 
 impl State {
-    pub(crate) fn new() -> State {
-        State(AtomicUsize::new(INITIAL))
+    /// That of a block of memory in which no task is.
+    pub(crate) fn blank() -> State {
+        State(AtomicUsize::new(0))
     }
 
+    /// A task is in the block now, all of it. Nobody changes a word that counts no reference but whoever
+    /// has the block.
+    #[inline]
+    pub(crate) fn begin(&self) {
+        debug_assert_eq!(self.0.load(Ordering::Relaxed) & REF_MASK, 0);
+        self.0.store(INITIAL, Ordering::Release);
+    }
+
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Ordering::Acquire))
     }
@@ -263,13 +272,22 @@ impl State {
         })
     }
 
-    /// Takes the task for its owner, who is shutting down. True: the caller has `RUNNING` and must
-    /// cancel the task. False: somebody else has it, who will find `ABORTED`, or it is complete.
+    /// Takes the task for its owner, who is shutting down, and counts a reference for that. True: the
+    /// caller has both, and `RUNNING`, and must cancel the task. False: somebody else has it, who will
+    /// find `ABORTED`, or it is complete, or there is none.
     pub(crate) fn shut_down(&self) -> bool {
-        self.update(|now| {
-            let free = now.0 & (RUNNING | COMPLETE) == 0;
-            (if free { now.0 | RUNNING | ABORTED } else { now.0 | ABORTED }, free)
-        })
+        let mut now = self.0.load(Ordering::Acquire);
+        loop {
+            let is_running = now & RUNNING != 0;
+            if now & REF_MASK == 0 || now & COMPLETE != 0 || is_running && now & ABORTED != 0 {
+                return false;
+            }
+            let next = if is_running { now } else { Snapshot(now).add_ref() | RUNNING } | ABORTED;
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return !is_running,
+                Err(actual) => now = actual,
+            }
+        }
     }
 
     /// The `JoinHandle` goes away. Before the completion that is one change: the slot is empty while

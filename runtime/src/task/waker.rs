@@ -60,11 +60,11 @@ unsafe fn wake(data: *const ()) {
         Wake::Done => {}
         Wake::Submit => {
             // SAFETY: the waker's reference has become the `Runnable`'s.
-            unsafe { (task.vtable.schedule)(header) }
+            unsafe { (task.facts.vtable.schedule)(header) }
         }
         Wake::Free => {
             // SAFETY: the waker's reference was the last one.
-            unsafe { (task.vtable.free)(header) }
+            unsafe { (task.facts.vtable.free)(header) }
         }
     }
 }
@@ -79,7 +79,7 @@ unsafe fn wake_by_ref(data: *const ()) {
     let task = unsafe { header.as_ref() };
     if task.state.wake_by_ref() == Wake::Submit {
         // SAFETY: the transition counted a reference for the `Runnable`.
-        unsafe { (task.vtable.schedule)(header) }
+        unsafe { (task.facts.vtable.schedule)(header) }
     }
 }
 

@@ -28,8 +28,6 @@ pub(crate) struct Watch {
     /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
     /// polling thread after the poll; relaxed, since a mark that comes a poll late does no harm.
     slow: AtomicU64,
-    /// The worker whose polls these are.
-    worker: usize,
 }
 
 /// The poll that a [`Watch`] shows.
@@ -42,8 +40,7 @@ pub(crate) struct Watched {
 }
 
 impl Watch {
-    /// For the polls of this worker. A thread that is none has number zero.
-    pub(crate) fn new(worker: usize) -> Watch {
+    pub(crate) fn new() -> Watch {
         Watch {
             phase: AtomicU64::new(0),
             task: AtomicU64::new(0),
@@ -52,19 +49,14 @@ impl Watch {
             ended: AtomicU64::new(0),
             // No phase of a poll: those are odd.
             slow: AtomicU64::new(u64::MAX - 1),
-            worker,
         }
-    }
-
-    pub(crate) fn worker(&self) -> usize {
-        self.worker
     }
 
     /// A poll of `task` begins on this thread.
     #[inline]
     pub(super) fn begin(&self, task: &Header) {
         self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.begin_poll(task.id.as_u64(), task.spawned_at);
+        self.begin_poll(task.facts.id.as_u64(), task.facts.spawned_at);
     }
 
     /// A poll of the future of a `block_on` begins on this thread.

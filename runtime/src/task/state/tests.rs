@@ -7,9 +7,15 @@ use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
 use super::*;
 
+fn of_a_new_task() -> State {
+    let state = State::blank();
+    state.begin();
+    state
+}
+
 #[test]
 fn a_wake_during_poll_requeues_the_task() {
-    let state = State::new();
+    let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.wake_by_ref(), Wake::Done);
     assert_eq!(state.finish_pending(), Finish::Requeue);
@@ -18,14 +24,14 @@ fn a_wake_during_poll_requeues_the_task() {
 
 #[test]
 fn a_task_that_woke_itself_goes_on_without_losing_a_wake_up_or_an_abort() {
-    let state = State::new();
+    let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_woken(), Finish::GoOn);
     assert_eq!(state.wake_by_ref(), Wake::Done, "its runnable is queued already");
     assert!(!state.shut_down(), "the future is with the runnable");
     assert_eq!(state.go_on_running(), Start::Cancel);
 
-    let state = State::new();
+    let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_woken(), Finish::GoOn);
     assert_eq!(state.wake_by_ref(), Wake::Done);
@@ -40,7 +46,7 @@ fn a_task_that_woke_itself_goes_on_without_losing_a_wake_up_or_an_abort() {
 
 #[test]
 fn the_last_reference_frees() {
-    let state = State::new();
+    let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
     assert!(!state.drop_ref());
     assert!(!state.drop_ref());
@@ -49,7 +55,7 @@ fn the_last_reference_frees() {
 
 #[test]
 fn a_runnable_of_a_task_that_was_shut_down_is_stale() {
-    let state = State::new();
+    let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_pending(), Finish::Idle);
     assert_eq!(state.wake_by_ref(), Wake::Submit);
@@ -61,9 +67,29 @@ fn a_runnable_of_a_task_that_was_shut_down_is_stale() {
 }
 
 #[test]
+fn a_shutdown_takes_what_is_idle_marks_what_runs_and_leaves_the_rest() {
+    let state = State::blank();
+    assert!(!state.shut_down(), "no task");
+    state.begin();
+    assert!(!state.shut_down(), "it has `RUNNING`");
+    assert_eq!(state.load().references(), 3);
+    assert_eq!(state.go_on_running(), Start::Cancel);
+
+    let state = of_a_new_task();
+    assert_eq!(state.go_on_running(), Start::Poll);
+    assert_eq!(state.finish_pending(), Finish::Idle);
+    assert!(state.shut_down());
+    assert!(!state.shut_down(), "it has been taken");
+    assert_eq!(state.load().references(), 3);
+    assert_eq!(state.complete(false, 2), Complete::Done);
+    assert!(!state.shut_down(), "it is complete");
+    assert_eq!(state.load().references(), 1);
+}
+
+#[test]
 fn a_task_that_completes_gives_its_references_back_when_nothing_is_left_to_do() {
     let running = || {
-        let state = State::new();
+        let state = of_a_new_task();
         assert_eq!(state.go_on_running(), Start::Poll);
         state
     };
@@ -97,7 +123,7 @@ fn a_task_that_completes_gives_its_references_back_when_nothing_is_left_to_do() 
 
 #[test]
 fn an_abort_of_an_idle_task_submits_it_once() {
-    let state = State::new();
+    let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
     assert_eq!(state.finish_pending(), Finish::Idle);
     assert_eq!(state.abort(), Wake::Submit);

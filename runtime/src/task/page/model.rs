@@ -1,0 +1,182 @@
+//! Who has a page, and its blocks, and who ends it. A page has two blocks here.
+
+use std::ptr;
+use std::sync::Arc;
+
+use loom::thread;
+
+use super::*;
+use crate::model::Queue;
+use crate::sync::atomic::AtomicUsize;
+
+const BLOCK: Layout = Layout::new::<[u64; 8]>();
+const SIZE: Size = Size(8);
+
+/// A page, and what its blocks hold.
+struct Scene {
+    queue: Queue,
+    page: PagePtr<Queue>,
+    contents: [UnsafeCell<()>; 2],
+    ended: AtomicUsize,
+}
+
+// SAFETY: that the page goes from thread to thread is what the models are about.
+unsafe impl Send for Scene {}
+// SAFETY: as above.
+unsafe impl Sync for Scene {}
+
+impl Scene {
+    /// With both blocks in use, and heap 1 the owner.
+    fn new() -> Arc<Scene> {
+        let queue = Queue::new();
+        let page = queue.owned().expect("it has tasks").page(SIZE, BLOCK, 1, &queue);
+        let contents = [UnsafeCell::new(()), UnsafeCell::new(())];
+        let scene = Scene { queue, page, contents, ended: AtomicUsize::new(0) };
+        assert_eq!((scene.take(), scene.take(), scene.take()), (Some(0), Some(1), None));
+        Arc::new(scene)
+    }
+
+    /// Takes a block, and uses it.
+    fn take(&self) -> Option<u32> {
+        // SAFETY: the models call this where they own the page.
+        let slot = unsafe { Page::take(self.page, BLOCK) }?;
+        self.write(slot);
+        Some(slot)
+    }
+
+    fn write(&self, slot: u32) {
+        self.contents[slot as usize].with_mut(|_| ());
+    }
+
+    fn give_back(&self, slot: u32) {
+        self.write(slot);
+        // SAFETY: the models have the block.
+        if unsafe { Page::give_back(self.page, Run::one(slot)) } {
+            self.end();
+        }
+    }
+
+    fn leave(&self) {
+        // SAFETY: the models call this where they own the page.
+        if unsafe { Page::leave(self.page) } {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
+        // Nobody has a block of it any more.
+        (0..2).for_each(|slot| self.write(slot));
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: whoever is told that the page is empty ends it.
+        unsafe { Page::end(self.page) }
+    }
+
+    fn assert_ended(&self) {
+        assert_eq!(self.ended.load(Ordering::Relaxed), 1);
+        self.queue.assert_alone();
+    }
+}
+
+/// Gives blocks back on threads of their own, while `f` runs.
+fn giving_back(scene: &Arc<Scene>, slots: &[u32], f: impl FnOnce()) {
+    let give = |&slot: &u32| {
+        let scene = scene.clone();
+        thread::spawn(move || scene.give_back(slot))
+    };
+    let threads: Vec<_> = slots.iter().map(give).collect();
+    f();
+    for thread in threads {
+        thread.join().expect("it does not panic");
+    }
+    scene.assert_ended();
+}
+
+#[test]
+fn the_last_block_that_comes_back_ends_a_page_that_was_left() {
+    loom::model(|| {
+        let scene = Scene::new();
+        // SAFETY: both blocks are taken.
+        assert!(!unsafe { Page::reclaim_or_leave(scene.page) }, "none is back yet");
+        giving_back(&scene, &[0], || scene.give_back(1));
+    });
+}
+
+#[test]
+fn leaving_a_page_against_blocks_that_come_back() {
+    loom::model(|| {
+        let scene = Scene::new();
+        giving_back(&scene, &[0, 1], || scene.leave());
+    });
+}
+
+#[test]
+fn taking_what_has_come_back_or_leaving_the_page_is_one_decision() {
+    loom::model(|| {
+        let scene = Scene::new();
+        giving_back(&scene, &[0], || {
+            // SAFETY: both blocks are taken.
+            if unsafe { Page::reclaim_or_leave(scene.page) } {
+                let slot = scene.take().expect("something was reclaimed");
+                // SAFETY: the block is ours, and so is the page.
+                unsafe { Page::put(scene.page, BLOCK, slot) }
+                scene.leave();
+            }
+            scene.give_back(1);
+        });
+    });
+}
+
+#[test]
+fn another_heap_takes_a_page_over_or_finds_that_it_ends() {
+    loom::model(|| {
+        let scene = Scene::new();
+        scene.give_back(0);
+        // SAFETY: one block is back, which is taken and put back again, and the page is left.
+        unsafe {
+            assert!(Page::reclaim_or_leave(scene.page));
+            let slot = Page::take(scene.page, BLOCK).expect("one is back");
+            assert!(!Page::reclaim_or_leave(scene.page));
+            assert!(!Page::give_back(scene.page, Run::one(slot)));
+        }
+        giving_back(&scene, &[1], || {
+            if let Some(page) = scene.queue.owned().expect("it has tasks").adopt(SIZE, 2) {
+                assert!(ptr::eq(page.as_ptr(), scene.page.as_ptr()));
+                let slot = scene.take().expect("enough of it is free");
+                scene.give_back(slot);
+                scene.leave();
+            }
+        });
+    });
+}
+
+/// A block without a task, its first task, and the next one there.
+#[test]
+fn a_look_for_tasks_finds_whole_ones_whoever_is_in_the_block() {
+    use crate::task::state::{Complete, Finish, Start};
+    loom::model(|| {
+        let block = Arc::new((State::blank(), UnsafeCell::new(())));
+        let (state, content) = &*block;
+        let other = block.clone();
+        let looks = thread::spawn(move || {
+            let (state, content) = &*other;
+            if state.shut_down() {
+                content.with(|_| ());
+                assert!(!state.drop_ref(), "the task has one of its own");
+            }
+        });
+        content.with_mut(|_| ());
+        state.begin();
+        // It is polled once, and is ready; its handle has gone before.
+        let _ = state.drop_join();
+        if state.go_on_running() == Start::Poll {
+            assert_eq!(state.complete(true, 2), Complete::Free);
+            content.with_mut(|_| ());
+            state.begin();
+            // The next one becomes idle.
+            if state.go_on_running() == Start::Poll {
+                let _: Finish = state.finish_pending();
+            }
+        }
+        looks.join().expect("it does not panic");
+    });
+}
