@@ -1,7 +1,7 @@
 //! The pages from which one thread takes the memory of its tasks.
 
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use super::Schedule;
 use super::page::{Page, PagePtr, Run, SIZES, Size};
@@ -14,11 +14,13 @@ use super::page::{Page, PagePtr, Run, SIZES, Size};
 pub(crate) struct Heap<S: Schedule> {
     /// By which pages know it among all heaps of their scheduler.
     number: u32,
-    /// By size.
-    pages: Box<[Cell<Option<PagePtr<S>>>]>,
+    /// By size; none before the first task.
+    pages: OnceCell<Box<Pages<S>>>,
     returning: Cell<Option<PagePtr<S>>>,
     run: Cell<Run>,
 }
+
+type Pages<S> = [Cell<Option<PagePtr<S>>>; SIZES];
 
 // SAFETY: its pages are its own, and the blocks on their way too; none of that is bound to a thread. A
 // scheduler is `Send` and `Sync`.
@@ -29,7 +31,7 @@ impl<S: Schedule> Heap<S> {
     pub(crate) fn new(number: usize) -> Heap<S> {
         Heap {
             number: number as u32,
-            pages: (0..SIZES).map(|_| Cell::new(None)).collect(),
+            pages: OnceCell::new(),
             returning: Cell::new(None),
             run: Cell::new(Run::one(0)),
         }
@@ -38,7 +40,7 @@ impl<S: Schedule> Heap<S> {
     #[inline(always)]
     pub(super) fn allocate(&self, scheduler: &S, block: Layout) -> (PagePtr<S>, u32) {
         let Some(size) = Size::of(block) else { return alone(scheduler, block) };
-        if let Some(page) = self.pages[size.0].get() {
+        if let Some(page) = self.pages.get().and_then(|pages| pages[size.0].get()) {
             // SAFETY: the heap's pages are there, and are its own.
             if let Some(slot) = unsafe { Page::take(page, block) } {
                 return (page, slot);
@@ -49,19 +51,23 @@ impl<S: Schedule> Heap<S> {
 
     #[cold]
     fn refill(&self, scheduler: &S, block: Layout, size: Size) -> (PagePtr<S>, u32) {
-        if let Some(page) = self.pages[size.0].take() {
+        // Not made on the stack.
+        let none = || (0..SIZES).map(|_| Cell::new(None)).collect::<Box<[_]>>();
+        let pages = self.pages.get_or_init(|| none().try_into().expect("so many there are"));
+        let current = &pages[size.0];
+        if let Some(page) = current.take() {
             // SAFETY: the heap's pages are there, and are its own; all blocks of this one are taken.
             if unsafe { Page::reclaim_or_leave(page) } {
-                self.pages[size.0].set(Some(page));
+                current.set(Some(page));
             }
         }
-        if self.pages[size.0].get().is_none() {
+        if current.get().is_none() {
             // This may empty a page, which is used again then.
             self.flush();
             let Some(owned) = scheduler.owned() else { return alone(scheduler, block) };
-            self.pages[size.0].set(Some(owned.page(size, block, self.number, scheduler)));
+            current.set(Some(owned.page(size, block, self.number, scheduler)));
         }
-        let page = self.pages[size.0].get().expect("set above");
+        let page = current.get().expect("set above");
         // SAFETY: the page is the heap's own.
         let slot =
             unsafe { Page::take(page, block) }.expect("a page that is given has a free block");
@@ -126,7 +132,7 @@ impl<S: Schedule> Heap<S> {
     /// Leaves all pages.
     pub(super) fn leave_all(&self) {
         self.flush();
-        for page in &*self.pages {
+        for page in self.pages.get().into_iter().flat_map(|pages| pages.iter()) {
             if let Some(page) = page.take() {
                 // SAFETY: the page is there, and ours, who forget it.
                 if unsafe { Page::leave(page) } {

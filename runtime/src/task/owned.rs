@@ -32,17 +32,23 @@ pub(crate) struct OwnedTasks<S: Schedule> {
 }
 
 struct Pages<S> {
-    /// By size; the last is of pages with one block of another layout.
-    lists: Box<[List<S>]>,
-    /// Empty pages by size, one after the other.
-    spares: Box<[Option<PagePtr<S>>]>,
+    /// By size; the last is of pages with one block of another layout. None before the first page.
+    lists: Vec<List<S>>,
     spare_bytes: usize,
 }
 
 struct List<S> {
     first: Option<PagePtr<S>>,
+    /// Empty pages, in no list but this.
+    spare: Option<PagePtr<S>>,
     /// Where to look for free blocks next.
     next_look: Option<PagePtr<S>>,
+}
+
+impl<S> Default for List<S> {
+    fn default() -> List<S> {
+        List { first: None, spare: None, next_look: None }
+    }
 }
 
 // SAFETY: a page is bound to no thread, and the scheduler in it is `Send` and `Sync`.
@@ -58,11 +64,7 @@ struct Place<S> {
 
 impl<S: Schedule> OwnedTasks<S> {
     pub(crate) fn new() -> OwnedTasks<S> {
-        let pages = Pages {
-            lists: (0..=SIZES).map(|_| List { first: None, next_look: None }).collect(),
-            spares: (0..SIZES).map(|_| None).collect(),
-            spare_bytes: 0,
-        };
+        let pages = Pages { lists: Vec::new(), spare_bytes: 0 };
         OwnedTasks {
             is_closed: AtomicBool::new(false),
             pages: Mutex::new(pages),
@@ -175,6 +177,9 @@ impl<S: Schedule> Drop for OwnedTasks<S> {
 
 impl<S: Schedule> Pages<S> {
     fn push(&mut self, list: usize, page: PagePtr<S>) {
+        if self.lists.is_empty() {
+            self.lists.resize_with(SIZES + 1, List::default);
+        }
         let old_first = self.lists[list].first.replace(page);
         Self::links(page, |links| links.next = old_first);
         if let Some(next) = old_first {
@@ -210,7 +215,7 @@ impl<S: Schedule> Pages<S> {
     /// sooner or later; not every page is looked at each time.
     fn adopt(&mut self, size: Size, heap: u32) -> Option<PagePtr<S>> {
         for _ in 0..LOOKS {
-            let list = &mut self.lists[size.0];
+            let list = self.lists.get_mut(size.0)?;
             let page = list.next_look.or(list.first)?;
             list.next_look = Self::links(page, |links| links.next);
             // SAFETY: a page in a list is there.
@@ -222,8 +227,9 @@ impl<S: Schedule> Pages<S> {
     }
 
     fn take_spare(&mut self, size: Size) -> Option<PagePtr<S>> {
-        let page = self.spares[size.0]?;
-        self.spares[size.0] = Self::links(page, std::mem::take).next;
+        let spare = &mut self.lists.get_mut(size.0)?.spare;
+        let page = (*spare)?;
+        *spare = Self::links(page, std::mem::take).next;
         self.spare_bytes -= BYTES;
         Some(page)
     }
@@ -233,7 +239,7 @@ impl<S: Schedule> Pages<S> {
         if self.spare_bytes + BYTES > SPARE {
             return false;
         }
-        let next = self.spares[size.0].replace(page);
+        let next = self.lists[size.0].spare.replace(page);
         Self::links(page, |links| links.next = next);
         self.spare_bytes += BYTES;
         true
