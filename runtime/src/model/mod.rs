@@ -44,8 +44,15 @@ impl Queue {
     }
 
     fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.spawn_in(None, future)
+    }
+
+    fn spawn_in<F>(&self, heap: Option<&Heap<Queue>>, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
         let birth = Birth { id: Id::next(), spawned_at: Location::caller(), is_named: false };
-        let (runnable, join) = new_task(future, self, None, birth);
+        let (runnable, join) = new_task(future, self, heap, birth);
         Queue::schedule(self.clone(), runnable);
         join
     }

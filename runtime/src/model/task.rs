@@ -10,6 +10,7 @@ use loom::thread;
 use super::{CountDrop, Queue, WaitForFlags, block_on};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::task::Heap;
 
 #[test]
 fn wake_against_poll() {
@@ -300,4 +301,63 @@ fn becoming_idle_for_the_first_time_against_the_end() {
 #[test]
 fn being_spawned_and_becoming_idle_against_the_end() {
     becoming_idle_against_the_end(false);
+}
+
+/// Ready at once, or never.
+fn task(waits: bool, counter: Option<CountDrop>) -> impl Future<Output = ()> + 'static {
+    async move {
+        let _counter = counter;
+        if waits {
+            std::future::pending().await
+        }
+    }
+}
+
+/// A page has two blocks: the tasks lie in two pages, of which one ends meanwhile, or is taken over.
+#[test]
+fn tasks_that_end_and_one_that_comes_against_the_look_for_tasks() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let (counter, drops) = CountDrop::new();
+        drop(queue.spawn(task(true, Some(counter))));
+        queue.run_one();
+        (0..3).for_each(|_| drop(queue.spawn(task(false, None))));
+        let runner = queue.clone();
+        let runs = thread::spawn(move || {
+            runner.run_one();
+            let (counter, drops) = CountDrop::new();
+            drop(runner.spawn(task(true, Some(counter))));
+            runner.run_all();
+            drops
+        });
+        queue.close();
+        let others = runs.join().expect("the runner does not panic");
+        queue.close();
+        assert_eq!((drops.load(Ordering::Relaxed), others.load(Ordering::Relaxed)), (1, 1));
+        queue.assert_alone();
+    });
+}
+
+#[test]
+fn heaps_that_come_and_go_against_the_look_for_tasks() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let heap = Heap::new(1);
+        let (counter, drops) = CountDrop::new();
+        drop(queue.spawn_in(Some(&heap), task(true, Some(counter))));
+        drop(queue.spawn_in(Some(&heap), task(false, None)));
+        let runner = queue.clone();
+        let runs = thread::spawn(move || {
+            runner.run_all();
+            let heap = Heap::new(2);
+            drop(runner.spawn_in(Some(&heap), task(true, None)));
+            runner.run_all();
+        });
+        queue.close();
+        drop(heap);
+        runs.join().expect("the runner does not panic");
+        queue.close();
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        queue.assert_alone();
+    });
 }

@@ -92,7 +92,7 @@ impl Shared {
 
     /// Called after a push to the injector and a fence.
     ///
-    /// A runnable holds its task, and the task this scheduler: one that nobody takes out any more
+    /// A runnable holds its task, and the page of that this scheduler: one that nobody takes out any more
     /// would keep both for ever. `finish_shutdown` sets the flag before it drains.
     #[inline]
     pub(super) fn drain_if_finished(self: &Arc<Shared>) {

@@ -146,6 +146,7 @@ impl Worker {
         let is_searching = self.is_searching.replace(false);
         let nobody_searches = if self.is_spare() {
             self.hand_over();
+            self.heap.leave_all();
             self.shared.discharge(self.index, is_searching)
         } else {
             self.shared.idle.park(self.index, is_searching)

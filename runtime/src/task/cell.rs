@@ -222,8 +222,6 @@ where
                 // SAFETY: as above.
                 unsafe { Self::complete(header, Some(watch)) }
             }
-            // SAFETY: the transition gave the last reference back.
-            Finish::Free => unsafe { Self::free(header) },
         }
         None
     }

@@ -65,7 +65,7 @@ pub(super) struct Vtable {
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// The slot of the join waker.
     pub(super) join_waker: unsafe fn(NonNull<Header>) -> NonNull<UnsafeCell<JoinWaker>>,
-    /// Frees the allocation; no reference is left.
+    /// Gives the block back; no reference is left.
     pub(super) free: unsafe fn(NonNull<Header>),
 }
 

@@ -4,7 +4,7 @@ use std::alloc::Layout;
 use std::cell::{Cell, OnceCell};
 
 use super::Schedule;
-use super::page::{Page, PagePtr, Run, SIZES, Size};
+use super::page::{Page, PagePtr, Run, SIZES, Size, Then};
 
 /// The pages of one worker, one for each size at most, and blocks of another page that are on their way
 /// back to it.
@@ -111,12 +111,12 @@ impl<S: Schedule> Heap<S> {
     /// # Safety
     /// As for [`Heap::free`].
     unsafe fn begin_run(&self, page: PagePtr<S>, slot: u32) {
-        self.flush();
         // SAFETY: a page is there as long as one of its blocks is in use.
         if unsafe { page.as_ref() }.has_one_block() {
             // SAFETY: as the caller says.
             return unsafe { give_back(page, Run::one(slot)) };
         }
+        self.flush();
         self.returning.set(Some(page));
         self.run.set(Run::one(slot));
     }
@@ -130,15 +130,14 @@ impl<S: Schedule> Heap<S> {
     }
 
     /// Leaves all pages.
-    pub(super) fn leave_all(&self) {
+    pub(crate) fn leave_all(&self) {
         self.flush();
         for page in self.pages.get().into_iter().flat_map(|pages| pages.iter()) {
             if let Some(page) = page.take() {
                 // SAFETY: the page is there, and ours, who forget it.
-                if unsafe { Page::leave(page) } {
-                    // SAFETY: the page is empty, and ours.
-                    unsafe { Page::end(page) }
-                }
+                let then = unsafe { Page::leave(page) };
+                // SAFETY: that is what comes then.
+                unsafe { finish(page, then) }
             }
         }
     }
@@ -179,9 +178,20 @@ fn alone<S: Schedule>(scheduler: &S, block: Layout) -> (PagePtr<S>, u32) {
 /// As for [`Page::give_back`].
 unsafe fn give_back<S: Schedule>(page: PagePtr<S>, run: Run) {
     // SAFETY: as the caller says.
-    if unsafe { Page::give_back(page, run) } {
-        // SAFETY: those were the last blocks, so the page is ours.
-        unsafe { Page::end(page) }
+    let then = unsafe { Page::give_back(page, run) };
+    // SAFETY: that is what comes then.
+    unsafe { finish(page, then) }
+}
+
+/// # Safety
+/// `then` is the answer of this page to this caller.
+unsafe fn finish<S: Schedule>(page: PagePtr<S>, then: Then) {
+    match then {
+        Then::Nothing => {}
+        // SAFETY: the page is the caller's, with all that is free among what came back.
+        Then::Offer => unsafe { Page::offer(page) },
+        // SAFETY: the page is empty, and the caller's.
+        Then::End => unsafe { Page::end(page) },
     }
 }
 

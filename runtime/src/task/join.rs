@@ -148,8 +148,6 @@ impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         match self.task.header().state.drop_join() {
             DropJoin::Done => {}
-            // SAFETY: the transition gave the last reference back.
-            DropJoin::Free => unsafe { (self.task.header().facts.vtable.free)(self.task.as_ptr()) },
             DropJoin::EmptySlot => {
                 self.empty_slot();
                 // SAFETY: the handle's reference, which is not used again.

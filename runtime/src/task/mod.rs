@@ -81,15 +81,16 @@ pub(crate) trait Schedule: Clone + Send + Sync + Sized + 'static {
     /// Where a `Runnable` is to be pushed, found before it is.
     type Place;
 
-    /// Chooses the place. Not done by [`Schedule::schedule`] itself, because `self` lies inside the
-    /// task, and another thread may run, complete and free that before `schedule` returns.
+    /// Chooses the place. Not done by [`Schedule::schedule`] itself, because `self` lies in the task's
+    /// page, and another thread may run, complete and free that before `schedule` returns.
     fn place(&self) -> Self::Place;
 
     /// Queues a `Runnable`, and sees to it that a thread will look at the queue.
     fn schedule(place: Self::Place, runnable: Runnable);
 
     /// Queues the `Runnable` of a task that was woken in its own poll, as by `yield_now`: everybody
-    /// else goes first. Or gives it back, for the caller of [`Runnable::run`] to do so.
+    /// else goes first. Or gives it back, for the caller of [`Runnable::run`] to do so. As it stands here
+    /// it is for schedulers whose tasks end on the thread that calls this, for `self` may end with them.
     fn again(&self, runnable: Runnable) -> Option<Runnable> {
         Self::schedule(self.place(), runnable);
         None

@@ -12,9 +12,6 @@ use super::page::{BYTES, Links, Page, PagePtr, SIZES, Size};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
-/// How many pages are looked at for free blocks before a new one is made.
-const LOOKS: usize = 8;
-
 /// How many bytes of empty pages are kept for the next burst: that of some ten thousand tasks.
 const SPARE: usize = 2 << 20;
 
@@ -37,17 +34,18 @@ struct Pages<S> {
     spare_bytes: usize,
 }
 
+/// The first pages of the lists of one size.
 struct List<S> {
-    first: Option<PagePtr<S>>,
+    all: Option<PagePtr<S>>,
+    /// Those that are worth taking over.
+    offered: Option<PagePtr<S>>,
     /// Empty pages, in no list but this.
     spare: Option<PagePtr<S>>,
-    /// Where to look for free blocks next.
-    next_look: Option<PagePtr<S>>,
 }
 
 impl<S> Default for List<S> {
     fn default() -> List<S> {
-        List { first: None, spare: None, next_look: None }
+        List { all: None, offered: None, spare: None }
     }
 }
 
@@ -86,18 +84,19 @@ impl<S: Schedule> OwnedTasks<S> {
     /// A page for `heap`, in which it finds a free block.
     pub(super) fn page(&self, size: Size, block: Layout, heap: u32, scheduler: &S) -> PagePtr<S> {
         let mut pages = self.pages.lock();
+        // Before an empty page, so that survivors of many pages come together in few.
+        if let Some(page) = pages.adopt(size, heap) {
+            return page;
+        }
         if let Some(page) = pages.take_spare(size) {
             // SAFETY: a spare page is empty and was in no list, and is ours now.
             unsafe { Page::use_again(page, heap, scheduler.clone()) }
-            pages.push(size.0, page);
-            return page;
-        }
-        if let Some(page) = pages.adopt(size, heap) {
+            pages.add(size.0, page);
             return page;
         }
         drop(pages);
         let page = Page::new(size, block, heap, scheduler.clone());
-        self.pages.lock().push(size.0, page);
+        self.pages.lock().add(size.0, page);
         page
     }
 
@@ -114,11 +113,30 @@ impl<S: Schedule> OwnedTasks<S> {
     /// A page for one task.
     pub(super) fn single(&self, block: Layout, scheduler: &S) -> PagePtr<S> {
         let page = Page::single(block, scheduler.clone());
-        self.pages.lock().push(SIZES, page);
+        self.pages.lock().add(SIZES, page);
         page
     }
 
-    /// Takes an empty page out of its list, and keeps it, if there is room: then this is true.
+    /// Puts a page where heaps find it, and leaves it. True: it is empty, and the caller's still, to
+    /// [`end`](Page::end).
+    ///
+    /// # Safety
+    /// As for [`Page::offer`]. The page is one of these, and has several blocks.
+    #[must_use]
+    pub(super) unsafe fn offer(&self, page: PagePtr<S>) -> bool {
+        // SAFETY: as the caller says.
+        let size = unsafe { page.as_ref() }.size().expect("it has several blocks");
+        let mut pages = self.pages.lock();
+        // SAFETY: as the caller says.
+        if unsafe { Page::leave_offered(page) } {
+            return true;
+        }
+        // It is there still: who brings its last block takes it out of its lists first, with the lock.
+        push(&mut pages.lists[size.0].offered, page, OFFERED);
+        false
+    }
+
+    /// Takes an empty page out of its lists, and keeps it, if there is room: then this is true.
     ///
     /// # Safety
     /// The page is in a list of these tasks, empty, and the caller's alone, who gives it up if this is
@@ -127,7 +145,7 @@ impl<S: Schedule> OwnedTasks<S> {
         // SAFETY: as the caller says.
         let size = unsafe { page.as_ref() }.size();
         let mut pages = self.pages.lock();
-        pages.unlink(size.map_or(SIZES, |size| size.0), page);
+        pages.remove(size.map_or(SIZES, |size| size.0), page);
         match size {
             Some(size) if !self.is_closed.load(Ordering::SeqCst) => pages.keep(size, page),
             _ => false,
@@ -171,57 +189,40 @@ impl<S: Schedule> Drop for OwnedTasks<S> {
         // Each page has the scheduler, and that these tasks: no page is left.
         let mut pages = self.pages.lock();
         pages.free_spares();
-        debug_assert!(pages.lists.iter().all(|list| list.first.is_none()));
+        debug_assert!(pages.lists.iter().all(|list| list.all.is_none() && list.offered.is_none()));
     }
 }
 
 impl<S: Schedule> Pages<S> {
-    fn push(&mut self, list: usize, page: PagePtr<S>) {
+    /// Enters a new page.
+    fn add(&mut self, list: usize, page: PagePtr<S>) {
         if self.lists.is_empty() {
             self.lists.resize_with(SIZES + 1, List::default);
         }
-        let old_first = self.lists[list].first.replace(page);
-        Self::links(page, |links| links.next = old_first);
-        if let Some(next) = old_first {
-            Self::links(next, |links| links.previous = Some(page));
-        }
+        push(&mut self.lists[list].all, page, ALL);
     }
 
-    fn unlink(&mut self, list: usize, page: PagePtr<S>) {
+    /// Takes out a page that ends.
+    fn remove(&mut self, list: usize, page: PagePtr<S>) {
         let list = &mut self.lists[list];
-        let links = Self::links(page, std::mem::take);
-        match links.previous {
-            Some(previous) => Self::links(previous, |before| before.next = links.next),
-            None => list.first = links.next,
-        }
-        if let Some(next) = links.next {
-            Self::links(next, |after| after.previous = links.previous);
-        }
-        if list.next_look == Some(page) {
-            list.next_look = links.next;
+        unlink(&mut list.all, page, ALL);
+        if list.offered == Some(page) || links(page, OFFERED, |links| links.previous.is_some()) {
+            unlink(&mut list.offered, page, OFFERED);
         }
     }
 
-    /// Reads or writes the links of a page, under the lock.
-    fn links<R>(page: PagePtr<S>, f: impl FnOnce(&mut Links<S>) -> R) -> R {
-        // SAFETY: callers pass pages that are in a list, or that are the caller's.
-        unsafe { page.as_ref() }.links.with_mut(|links| {
-            // SAFETY: links are only touched by the methods of `Pages`, each under the lock.
-            f(unsafe { &mut *links })
-        })
-    }
-
-    /// A page that was left, and of which enough is free. What comes back makes some page such a one
-    /// sooner or later; not every page is looked at each time.
+    /// A page that was left, and of which enough is free.
     fn adopt(&mut self, size: Size, heap: u32) -> Option<PagePtr<S>> {
-        for _ in 0..LOOKS {
-            let list = self.lists.get_mut(size.0)?;
-            let page = list.next_look.or(list.first)?;
-            list.next_look = Self::links(page, |links| links.next);
-            // SAFETY: a page in a list is there.
+        let offered = &mut self.lists.get_mut(size.0)?.offered;
+        let mut next = *offered;
+        while let Some(page) = next {
+            // SAFETY: a page is offered and left under the lock, which we have.
             if unsafe { Page::adopt(page, heap) } {
+                unlink(offered, page, OFFERED);
                 return Some(page);
             }
+            // It ends. Who ends it waits for the lock.
+            next = links(page, OFFERED, |links| links.next);
         }
         None
     }
@@ -229,7 +230,7 @@ impl<S: Schedule> Pages<S> {
     fn take_spare(&mut self, size: Size) -> Option<PagePtr<S>> {
         let spare = &mut self.lists.get_mut(size.0)?.spare;
         let page = (*spare)?;
-        *spare = Self::links(page, std::mem::take).next;
+        *spare = links(page, ALL, std::mem::take).next;
         self.spare_bytes -= BYTES;
         Some(page)
     }
@@ -240,12 +241,15 @@ impl<S: Schedule> Pages<S> {
             return false;
         }
         let next = self.lists[size.0].spare.replace(page);
-        Self::links(page, |links| links.next = next);
+        links(page, ALL, |links| links.next = next);
         self.spare_bytes += BYTES;
         true
     }
 
     fn free_spares(&mut self) {
+        if self.spare_bytes == 0 {
+            return;
+        }
         for size in (0..SIZES).map(Size) {
             while let Some(page) = self.take_spare(size) {
                 // SAFETY: a spare page is empty, in no list, and without its scheduler.
@@ -259,7 +263,7 @@ impl<S: Schedule> Pages<S> {
     fn shut_down_next(&self, place: &mut Place<S>) -> Option<TaskRef> {
         loop {
             let Some(page) = place.page else {
-                place.page = self.lists.get(place.next_list)?.first;
+                place.page = self.lists.get(place.next_list)?.all;
                 place.next_list += 1;
                 continue;
             };
@@ -276,8 +280,42 @@ impl<S: Schedule> Pages<S> {
                     return Some(task);
                 }
             }
-            place.page = Self::links(page, |links| links.next);
+            place.page = links(page, ALL, |links| links.next);
             place.slot = 0;
         }
     }
+}
+
+/// Of the two places of a page in lists: that in the list of all of its size.
+const ALL: usize = 0;
+
+/// That in the list of those that are offered.
+const OFFERED: usize = 1;
+
+fn push<S>(first: &mut Option<PagePtr<S>>, page: PagePtr<S>, list: usize) {
+    let old_first = first.replace(page);
+    links(page, list, |links| links.next = old_first);
+    if let Some(next) = old_first {
+        links(next, list, |links| links.previous = Some(page));
+    }
+}
+
+fn unlink<S>(first: &mut Option<PagePtr<S>>, page: PagePtr<S>, list: usize) {
+    let taken = links(page, list, std::mem::take);
+    match taken.previous {
+        Some(previous) => links(previous, list, |before| before.next = taken.next),
+        None => *first = taken.next,
+    }
+    if let Some(next) = taken.next {
+        links(next, list, |after| after.previous = taken.previous);
+    }
+}
+
+/// Reads or writes the links of a page in one of the lists, under the lock.
+fn links<S, R>(page: PagePtr<S>, list: usize, f: impl FnOnce(&mut Links<S>) -> R) -> R {
+    // SAFETY: callers pass pages that are in a list, or that are the caller's.
+    unsafe { page.as_ref() }.links[list].with_mut(|links| {
+        // SAFETY: links are only touched under the lock, by the methods of `Pages`.
+        f(unsafe { &mut *links })
+    })
 }

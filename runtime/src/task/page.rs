@@ -1,11 +1,12 @@
 //! A page: memory for tasks of one size, and the way back for it.
 //!
 //! All tasks of a scheduler lie in its pages. A page is a header, with what each of its tasks needs of
-//! the scheduler, and blocks behind that. At each moment it is either *owned* by a [`Heap`], whose
-//! thread alone takes blocks from it, or *left*: its heap found no free block in it, and went on to
-//! another. Blocks come back from any thread, a run of them with one change of the word `returned`. The
-//! owner takes them from there; of a page that was left, another heap may, which becomes its owner.
-//! Whoever brings the last block back to a page that was left has the page, and nobody else does.
+//! the scheduler, and blocks behind that. At each moment it is either *owned*, by a [`Heap`] mostly,
+//! whose thread alone takes blocks from it, or *left*: its heap found no free block in it, and went on to
+//! another. Blocks come back from any thread, a run of them with one change of the word `returned`, from
+//! where the owner takes them. In the life of a page that was left that word decides two things. Who
+//! brings enough blocks back for the page to be worth taking over owns it for a moment, in which he puts
+//! it where heaps look for such pages. And who brings the last one back has the page, to end it.
 //!
 //! That free blocks lie in lists by page, one of the owner's and one of the others', is from D. Leijen,
 //! B. Zorn and L. de Moura, "Mimalloc: Free List Sharding in Action", 2019.
@@ -32,8 +33,11 @@ pub(super) const BYTES: usize = 32 << 10;
 /// The largest block that shares its page with others.
 const LARGEST: usize = 2048;
 
-/// Sizes are multiples of this, which is also the alignment of every block that shares its page.
-const GRAIN: usize = align_of::<State>();
+/// Sizes are multiples of this.
+const GRAIN: usize = align_of::<Header>();
+
+/// The alignment of a page, and the largest of blocks that share theirs.
+const ALIGN: usize = 16;
 
 /// Different sizes of blocks that share their pages, from zero.
 pub(super) const SIZES: usize = LARGEST / GRAIN + 1;
@@ -44,7 +48,7 @@ const NOBODY: u32 = u32::MAX;
 /// No block, in lists of blocks.
 const NONE: u32 = 0x7fff;
 
-/// A page of which at most three quarters are in use finds a new owner.
+/// A page of which at most so many of four blocks are in use is worth taking over.
 const USED_OF_FOUR: u32 = 3;
 
 /// A size of blocks that share their pages: the index of everything by size.
@@ -55,10 +59,9 @@ impl Size {
     /// None: a block of this layout has a page to itself.
     #[inline]
     pub(super) fn of(layout: Layout) -> Option<Size> {
-        // Other alignments have sizes in common with this one.
-        let fits = layout.align() == GRAIN && layout.size() <= LARGEST;
-        // Loom and sanitizers are to see the memory of each task come and go.
-        let is_seen = cfg!(windlass_loom) || cfg!(windlass_sanitizer) && !cfg!(test);
+        let fits = layout.align() <= ALIGN && layout.size() <= LARGEST;
+        // Sanitizers are to see the memory of each task come and go.
+        let is_seen = cfg!(windlass_sanitizer) && !cfg!(test);
         (fits && !is_seen).then_some(Size(layout.size() / GRAIN))
     }
 }
@@ -67,6 +70,7 @@ impl Size {
 pub(super) type PagePtr<S> = NonNull<Page<S>>;
 
 /// The blocks follow the header.
+#[repr(align(16))]
 pub(super) struct Page<S> {
     returned: Returned,
     /// The owner's list of free blocks: the first. Here, and in `used`, only the owner writes;
@@ -79,8 +83,9 @@ pub(super) struct Page<S> {
     owner: AtomicU32,
     block: Layout,
     blocks: u32,
-    /// The page's place in a list of [`OwnedTasks`](super::OwnedTasks), under the lock of that.
-    pub(super) links: UnsafeCell<Links<S>>,
+    /// The page's places in two lists of [`OwnedTasks`](super::OwnedTasks), under the lock of that: that
+    /// of all pages, and that of those that are worth taking over.
+    pub(super) links: [UnsafeCell<Links<S>>; 2],
     /// Moved out when the last block has come back.
     scheduler: UnsafeCell<ManuallyDrop<S>>,
 }
@@ -99,9 +104,21 @@ impl<S> Default for Links<S> {
 /// The blocks that have come back to a page: the first of a list, their number, and whether the page was
 /// left by its owner.
 ///
-/// Only the owner makes a page one that was left, and takes blocks out; of one that was left, a new
-/// owner. Release with each block that comes back, acquire by whoever takes blocks or the page.
+/// Only the owner takes blocks out, and makes a page one that was left. Release with each block that comes
+/// back, acquire by whoever takes blocks or the page.
 struct Returned(AtomicU32);
+
+/// What is to be done with a page in which there are more free blocks now.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing: the page is not the caller's, and may be gone.
+    Nothing,
+    /// The page is the caller's, to [`offer`](Page::offer).
+    Offer,
+    /// The page is empty, and the caller's, to [`end`](Page::end).
+    End,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Word(u32);
@@ -216,7 +233,7 @@ impl<S: Schedule> Page<S> {
             owner: AtomicU32::new(owner),
             block,
             blocks: blocks as u32,
-            links: UnsafeCell::new(Links::default()),
+            links: [UnsafeCell::new(Links::default()), UnsafeCell::new(Links::default())],
             scheduler: UnsafeCell::new(ManuallyDrop::new(scheduler)),
         };
         // SAFETY: the memory is new, and large enough for the header and what follows it.
@@ -257,10 +274,10 @@ impl<S: Schedule> Page<S> {
     }
 
     /// # Safety
-    /// The page has a block that is not free, for as long as the scheduler is used.
+    /// The page has a block that is not free, or is the caller's, for as long as the scheduler is used.
     #[inline]
     pub(super) unsafe fn scheduler<'a>(page: PagePtr<S>) -> &'a S {
-        // SAFETY: with a block that is not free the page is there, and its scheduler as well.
+        // SAFETY: as the caller says, the page is there, and its scheduler as well.
         unsafe { page.as_ref() }.scheduler.with(|scheduler| unsafe { &*scheduler })
     }
 
@@ -366,13 +383,16 @@ impl<S: Schedule> Page<S> {
         true
     }
 
-    /// Leaves a page in which there may be something to take. True: it is empty, and the caller's, to
-    /// [`end`](Page::end). False: it may be gone.
+    /// How many free blocks make a page worth taking over.
+    fn enough(&self) -> u32 {
+        self.blocks - self.blocks * USED_OF_FOUR / 4
+    }
+
+    /// Leaves a page in which there may be something to take.
     ///
     /// # Safety
     /// The page is there, and the caller owns it.
-    #[must_use]
-    pub(super) unsafe fn leave(page: PagePtr<S>) -> bool {
+    pub(super) unsafe fn leave(page: PagePtr<S>) -> Then {
         // SAFETY: as the caller says; not used after the page was left.
         let this = unsafe { page.as_ref() };
         let first = this.free.load(Ordering::Relaxed);
@@ -389,53 +409,101 @@ impl<S: Schedule> Page<S> {
         }
         this.free.store(NONE, Ordering::Relaxed);
         this.owner.store(NOBODY, Ordering::Relaxed);
-        let (blocks, block) = (this.blocks, this.block);
-        let mut is_empty = false;
+        let run = (last != NONE).then_some(Run { first, last, count });
+        let (blocks, block, enough) = (this.blocks, this.block, this.enough());
+        let mut then = Then::Nothing;
         let _ = this.returned.update(|now| {
-            let first = if last == NONE { now.first() } else { first };
-            if last != NONE {
-                // SAFETY: the block is free, and the caller's until the change.
-                unsafe { Self::link(page, block, last, now.first()) }
-            }
-            is_empty = now.count() + count == blocks;
-            Some(Word(Word::new(first, now.count() + count).0 | Word::LEFT))
+            let next = match run {
+                Some(run) => {
+                    // SAFETY: the block is free, and the caller's until the change.
+                    unsafe { Self::link(page, block, last, now.first()) }
+                    now.with(run)
+                }
+                None => Word::new(now.first(), now.count() + count),
+            };
+            then = match next.count() {
+                count if count == blocks => Then::End,
+                count if count >= enough => Then::Offer,
+                _ => Then::Nothing,
+            };
+            Some(if then == Then::Nothing { Word(next.0 | Word::LEFT) } else { next })
         });
-        is_empty
+        then
     }
 
-    /// Brings blocks back. True: those were the last of a page that was left, and the page is the
-    /// caller's, to [`end`](Page::end). False: it may be gone.
+    /// Brings blocks back.
     ///
     /// # Safety
     /// The blocks are linked, are those of this page, and the caller's, who gives them up.
-    #[must_use]
-    pub(super) unsafe fn give_back(page: PagePtr<S>, run: Run) -> bool {
+    pub(super) unsafe fn give_back(page: PagePtr<S>, run: Run) -> Then {
         // SAFETY: a page is there as long as a block of it has not come back; not used after that.
         let this = unsafe { page.as_ref() };
-        let (blocks, block) = (this.blocks, this.block);
-        let mut is_last = false;
+        let (blocks, block, enough) = (this.blocks, this.block, this.enough());
+        let mut then = Then::Nothing;
         let _ = this.returned.update(|now| {
             // SAFETY: the block is the caller's until the change.
             unsafe { Self::link(page, block, run.last, now.first()) }
             let next = now.with(run);
-            is_last = next.is_left() && next.count() == blocks;
-            Some(next)
+            let is_offered = now.count() >= enough;
+            then = match next.count() {
+                _ if !now.is_left() => Then::Nothing,
+                count if count == blocks => Then::End,
+                count if count >= enough && !is_offered => Then::Offer,
+                _ => Then::Nothing,
+            };
+            // Who is to offer it owns it. One that ends stays as if left, so that no heap takes it.
+            Some(if then == Then::Offer { Word(next.0 & !Word::LEFT) } else { next })
         });
-        is_last
+        then
     }
 
-    /// Makes a page that was left this heap's, if enough of it is free. A page to which all blocks have
-    /// come back is somebody's already.
+    /// Puts a page where heaps find it, and leaves it.
     ///
     /// # Safety
-    /// The page is there: it is in a list, whose lock the caller has.
+    /// The page is there, and the caller owns it, who has put all its free blocks to those that came
+    /// back.
+    #[cold]
+    pub(super) unsafe fn offer(page: PagePtr<S>) {
+        // Of our own: as soon as it is left, the page may end, and its scheduler with it.
+        // SAFETY: the page is ours.
+        let scheduler = unsafe { Self::scheduler(page) }.clone();
+        let owned = scheduler.owned().expect("a page with several blocks is one of these");
+        // SAFETY: as the caller says.
+        if unsafe { owned.offer(page) } {
+            // SAFETY: it is empty, and ours still.
+            unsafe { Self::end(page) }
+        }
+        drop_quietly(scheduler);
+    }
+
+    /// Leaves a page that is about to be offered. True: it is empty, and the caller's still, to
+    /// [`end`](Page::end).
+    ///
+    /// # Safety
+    /// As for [`Page::offer`].
+    pub(super) unsafe fn leave_offered(page: PagePtr<S>) -> bool {
+        // SAFETY: as the caller says; not used after the page was left.
+        let this = unsafe { page.as_ref() };
+        let blocks = this.blocks;
+        let left = this.returned.update(|now| {
+            debug_assert!(!now.is_left());
+            (now.count() < blocks).then_some(Word(now.0 | Word::LEFT))
+        });
+        left.is_none()
+    }
+
+    /// Makes a page that was offered this heap's. False: all its blocks have come back, and somebody is
+    /// about to end it.
+    ///
+    /// # Safety
+    /// The page is among those that are offered, whose lock the caller has.
     pub(super) unsafe fn adopt(page: PagePtr<S>, heap: u32) -> bool {
         // SAFETY: as the caller says.
         let this = unsafe { page.as_ref() };
-        let enough = this.blocks - this.blocks * USED_OF_FOUR / 4;
+        let blocks = this.blocks;
         let adopted = this.returned.update(|now| {
-            let is_adopted = now.is_left() && (enough..this.blocks).contains(&now.count());
-            is_adopted.then_some(Word::EMPTY)
+            debug_assert!(now.is_left());
+            (now.count() < blocks).then_some(Word::EMPTY)
         });
         let Some(before) = adopted else { return false };
         this.free.store(before.first(), Ordering::Relaxed);

@@ -82,8 +82,6 @@ pub(crate) enum Finish {
     GoOn,
     /// Drop the future: the task was aborted while it ran. `RUNNING` is still set.
     Cancel,
-    /// The reference given back was the last one: free the task.
-    Free,
 }
 
 /// What a wake-up or an abort must do.
@@ -118,8 +116,6 @@ pub(crate) enum Complete {
 pub(crate) enum DropJoin {
     /// Nothing: its reference has been given back, and others remain.
     Done,
-    /// The reference given back was the last one: free the task.
-    Free,
     /// Empty the slot of the join waker, then give the reference back.
     EmptySlot,
     /// Drop the output, empty the slot unless the completing thread does, then call
@@ -208,7 +204,8 @@ impl State {
                 return (now.0 & !RUNNING, Finish::Requeue);
             }
             let next = (now.0 & !RUNNING) - REF_ONE;
-            (next, if next & REF_MASK == 0 { Finish::Free } else { Finish::Idle })
+            debug_assert!(next & REF_MASK != 0, "the task has a reference of its own");
+            (next, Finish::Idle)
         })
     }
 
@@ -309,7 +306,8 @@ impl State {
                 return (next & !JOIN_WAKER, DropJoin::EmptySlot);
             }
             let next = next - REF_ONE;
-            (next, if next & REF_MASK == 0 { DropJoin::Free } else { DropJoin::Done })
+            debug_assert!(next & REF_MASK != 0, "the task has a reference of its own");
+            (next, DropJoin::Done)
         })
     }
 

@@ -195,6 +195,43 @@ fn a_page_that_is_mostly_free_is_used_again_before_there_is_a_new_one() {
     assert_eq!(owner.pages(), 0);
 }
 
+/// Blocks that are replaced at random, by two heaps, beside some that stay and fill their pages.
+fn pages_after_churn(words: usize, staying: usize, live: usize, newest: usize) -> (usize, usize) {
+    let owner = Owner::new();
+    let heaps = [Some(Heap::new(1)), Some(Heap::new(2))];
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let stay = several(heaps[0].as_ref(), &owner, words, staying);
+    let mut blocks = several(heaps[0].as_ref(), &owner, words, live);
+    let least = owner.pages();
+    for _ in 0..100 * live {
+        // Mostly one of the newest.
+        let among = if random(1000) == 0 { live } else { newest };
+        let block = blocks.remove(live - 1 - random(among));
+        block.free(heaps[random(2)].as_ref());
+        blocks.push(Block::allocate(heaps[random(2)].as_ref(), &owner, words));
+    }
+    let pages = owner.pages();
+    free_all(None, blocks);
+    free_all(None, stay);
+    drop(heaps);
+    assert_eq!(owner.pages(), 0);
+    (least, pages)
+}
+
+#[test]
+fn churn_does_not_spread_over_ever_more_pages() {
+    for (words, staying, live, newest) in
+        [(100, 0, 2000, 2000), (100, 20_000, 2000, 2000), (20, 0, 4000, 80), (100, 2000, 1000, 50)]
+    {
+        let (least, pages) = pages_after_churn(words, staying, live, newest);
+        assert!(pages * 2 <= least * 3, "{pages} pages where {least} would do");
+    }
+}
+
 #[test]
 fn few_empty_pages_are_kept_and_none_after_the_end() {
     let owner = Owner::new();

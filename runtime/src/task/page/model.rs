@@ -17,7 +17,6 @@ struct Scene {
     queue: Queue,
     page: PagePtr<Queue>,
     contents: [UnsafeCell<()>; 2],
-    ended: AtomicUsize,
 }
 
 // SAFETY: that the page goes from thread to thread is what the models are about.
@@ -31,7 +30,7 @@ impl Scene {
         let queue = Queue::new();
         let page = queue.owned().expect("it has tasks").page(SIZE, BLOCK, 1, &queue);
         let contents = [UnsafeCell::new(()), UnsafeCell::new(())];
-        let scene = Scene { queue, page, contents, ended: AtomicUsize::new(0) };
+        let scene = Scene { queue, page, contents };
         assert_eq!((scene.take(), scene.take(), scene.take()), (Some(0), Some(1), None));
         Arc::new(scene)
     }
@@ -48,36 +47,39 @@ impl Scene {
         self.contents[slot as usize].with_mut(|_| ());
     }
 
+    /// Whether there is something to take, by the owner. If not, the page is left.
+    fn reclaim_or_leave(&self) -> bool {
+        // SAFETY: the models call this where they own the page and have taken its blocks.
+        unsafe { Page::reclaim_or_leave(self.page) }
+    }
+
     fn give_back(&self, slot: u32) {
         self.write(slot);
         // SAFETY: the models have the block.
-        if unsafe { Page::give_back(self.page, Run::one(slot)) } {
-            self.end();
-        }
+        self.finish(unsafe { Page::give_back(self.page, Run::one(slot)) });
     }
 
     fn leave(&self) {
         // SAFETY: the models call this where they own the page.
-        if unsafe { Page::leave(self.page) } {
-            self.end();
+        self.finish(unsafe { Page::leave(self.page) });
+    }
+
+    fn finish(&self, then: Then) {
+        match then {
+            Then::Nothing => {}
+            // SAFETY: the page is ours.
+            Then::Offer => unsafe { Page::offer(self.page) },
+            Then::End => {
+                // Nobody has a block of it any more.
+                (0..2).for_each(|slot| self.write(slot));
+                // SAFETY: the page is ours.
+                unsafe { Page::end(self.page) }
+            }
         }
-    }
-
-    fn end(&self) {
-        // Nobody has a block of it any more.
-        (0..2).for_each(|slot| self.write(slot));
-        self.ended.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: whoever is told that the page is empty ends it.
-        unsafe { Page::end(self.page) }
-    }
-
-    fn assert_ended(&self) {
-        assert_eq!(self.ended.load(Ordering::Relaxed), 1);
-        self.queue.assert_alone();
     }
 }
 
-/// Gives blocks back on threads of their own, while `f` runs.
+/// Gives blocks back on threads of their own, while `f` runs. In the end the page has ended, once.
 fn giving_back(scene: &Arc<Scene>, slots: &[u32], f: impl FnOnce()) {
     let give = |&slot: &u32| {
         let scene = scene.clone();
@@ -88,15 +90,14 @@ fn giving_back(scene: &Arc<Scene>, slots: &[u32], f: impl FnOnce()) {
     for thread in threads {
         thread.join().expect("it does not panic");
     }
-    scene.assert_ended();
+    scene.queue.assert_alone();
 }
 
 #[test]
 fn the_last_block_that_comes_back_ends_a_page_that_was_left() {
     loom::model(|| {
         let scene = Scene::new();
-        // SAFETY: both blocks are taken.
-        assert!(!unsafe { Page::reclaim_or_leave(scene.page) }, "none is back yet");
+        assert!(!scene.reclaim_or_leave(), "none is back yet");
         giving_back(&scene, &[0], || scene.give_back(1));
     });
 }
@@ -114,8 +115,7 @@ fn taking_what_has_come_back_or_leaving_the_page_is_one_decision() {
     loom::model(|| {
         let scene = Scene::new();
         giving_back(&scene, &[0], || {
-            // SAFETY: both blocks are taken.
-            if unsafe { Page::reclaim_or_leave(scene.page) } {
+            if scene.reclaim_or_leave() {
                 let slot = scene.take().expect("something was reclaimed");
                 // SAFETY: the block is ours, and so is the page.
                 unsafe { Page::put(scene.page, BLOCK, slot) }
@@ -126,26 +126,36 @@ fn taking_what_has_come_back_or_leaving_the_page_is_one_decision() {
     });
 }
 
+/// Gives the blocks back that are left, while another heap looks for a page twice.
+fn taking_over(scene: &Arc<Scene>, slots: &[u32]) {
+    giving_back(scene, slots, || {
+        for heap in [2, 3] {
+            let owned = scene.queue.owned().expect("it has tasks");
+            let Some(page) = owned.adopt(SIZE, heap) else { continue };
+            assert!(ptr::eq(page.as_ptr(), scene.page.as_ptr()));
+            let slot = scene.take().expect("enough of it is free");
+            scene.give_back(slot);
+            scene.leave();
+        }
+    });
+}
+
 #[test]
 fn another_heap_takes_a_page_over_or_finds_that_it_ends() {
     loom::model(|| {
         let scene = Scene::new();
+        assert!(!scene.reclaim_or_leave(), "none is back yet");
         scene.give_back(0);
-        // SAFETY: one block is back, which is taken and put back again, and the page is left.
-        unsafe {
-            assert!(Page::reclaim_or_leave(scene.page));
-            let slot = Page::take(scene.page, BLOCK).expect("one is back");
-            assert!(!Page::reclaim_or_leave(scene.page));
-            assert!(!Page::give_back(scene.page, Run::one(slot)));
-        }
-        giving_back(&scene, &[1], || {
-            if let Some(page) = scene.queue.owned().expect("it has tasks").adopt(SIZE, 2) {
-                assert!(ptr::eq(page.as_ptr(), scene.page.as_ptr()));
-                let slot = scene.take().expect("enough of it is free");
-                scene.give_back(slot);
-                scene.leave();
-            }
-        });
+        taking_over(&scene, &[1]);
+    });
+}
+
+#[test]
+fn a_page_is_offered_taken_over_or_ends_as_its_blocks_come_back() {
+    loom::model(|| {
+        let scene = Scene::new();
+        assert!(!scene.reclaim_or_leave(), "none is back yet");
+        taking_over(&scene, &[0, 1]);
     });
 }
 

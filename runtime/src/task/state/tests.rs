@@ -48,9 +48,10 @@ fn a_task_that_woke_itself_goes_on_without_losing_a_wake_up_or_an_abort() {
 fn the_last_reference_frees() {
     let state = of_a_new_task();
     assert_eq!(state.go_on_running(), Start::Poll);
-    assert!(!state.drop_ref());
-    assert!(!state.drop_ref());
-    assert_eq!(state.finish_pending(), Finish::Free);
+    state.add_ref();
+    assert_eq!(state.drop_join(), DropJoin::Done);
+    assert_eq!(state.complete(true, 2), Complete::Done, "a waker has one");
+    assert!(state.drop_ref());
 }
 
 #[test]
