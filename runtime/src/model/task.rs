@@ -304,12 +304,10 @@ fn being_spawned_and_becoming_idle_against_the_end() {
 }
 
 /// Ready at once, or never.
-fn task(waits: bool, counter: Option<CountDrop>) -> impl Future<Output = ()> + 'static {
-    async move {
-        let _counter = counter;
-        if waits {
-            std::future::pending().await
-        }
+async fn task(waits: bool, counter: Option<CountDrop>) {
+    let _counter = counter;
+    if waits {
+        std::future::pending().await
     }
 }
 

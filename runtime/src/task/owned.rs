@@ -106,6 +106,11 @@ impl<S: Schedule> OwnedTasks<S> {
     }
 
     #[cfg(all(test, windlass_loom))]
+    pub(super) fn add(&self, size: Size, page: PagePtr<S>) {
+        self.pages.lock().add(size.0, page);
+    }
+
+    #[cfg(all(test, windlass_loom))]
     pub(super) fn adopt(&self, size: Size, heap: u32) -> Option<PagePtr<S>> {
         self.pages.lock().adopt(size, heap)
     }

@@ -150,12 +150,13 @@ impl Word {
 }
 
 impl Returned {
-    /// Applies `change` until it sticks, or until it is none.
+    /// Applies `change` until it sticks, or until it is none. Acquires either way: `None` may mean that
+    /// all blocks are back.
     fn update(&self, mut change: impl FnMut(Word) -> Option<Word>) -> Option<Word> {
-        let mut now = self.0.load(Ordering::Relaxed);
+        let mut now = self.0.load(Ordering::Acquire);
         loop {
             let next = change(Word(now))?.0;
-            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(Word(now)),
                 Err(actual) => now = actual,
             }
@@ -534,7 +535,7 @@ impl<S: Schedule> Page<S> {
     pub(super) unsafe fn end(page: PagePtr<S>) {
         // SAFETY: nobody else uses it, and it is not looked at again before there is another.
         let scheduler =
-            unsafe { page.as_ref() }.scheduler.with(|place| unsafe { ptr::read(place) });
+            unsafe { page.as_ref() }.scheduler.with_mut(|place| unsafe { ptr::read(place) });
         let scheduler = ManuallyDrop::into_inner(scheduler);
         let is_kept = scheduler.owned().is_some_and(|owned| {
             // SAFETY: as the caller says.

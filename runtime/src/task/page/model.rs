@@ -1,4 +1,4 @@
-//! Who has a page, and its blocks, and who ends it. A page has two blocks here.
+//! Who has a page, and its blocks, and who ends it.
 
 use std::ptr;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use loom::thread;
 
 use super::*;
 use crate::model::Queue;
-use crate::sync::atomic::AtomicUsize;
 
 const BLOCK: Layout = Layout::new::<[u64; 8]>();
 const SIZE: Size = Size(8);
@@ -16,7 +15,7 @@ const SIZE: Size = Size(8);
 struct Scene {
     queue: Queue,
     page: PagePtr<Queue>,
-    contents: [UnsafeCell<()>; 2],
+    contents: Vec<UnsafeCell<()>>,
 }
 
 // SAFETY: that the page goes from thread to thread is what the models are about.
@@ -25,13 +24,15 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    /// With both blocks in use, and heap 1 the owner.
-    fn new() -> Arc<Scene> {
+    /// With so many blocks, all in use, and heap 1 the owner.
+    fn new(blocks: usize) -> Arc<Scene> {
         let queue = Queue::new();
-        let page = queue.owned().expect("it has tasks").page(SIZE, BLOCK, 1, &queue);
-        let contents = [UnsafeCell::new(()), UnsafeCell::new(())];
+        let page = Page::with_blocks(BLOCK, blocks, 1, queue.clone());
+        queue.owned().expect("it has tasks").add(SIZE, page);
+        let contents = (0..blocks).map(|_| UnsafeCell::new(())).collect();
         let scene = Scene { queue, page, contents };
-        assert_eq!((scene.take(), scene.take(), scene.take()), (Some(0), Some(1), None));
+        (0..blocks).for_each(|slot| assert_eq!(scene.take(), Some(slot as u32)));
+        assert_eq!(scene.take(), None);
         Arc::new(scene)
     }
 
@@ -54,9 +55,22 @@ impl Scene {
     }
 
     fn give_back(&self, slot: u32) {
-        self.write(slot);
-        // SAFETY: the models have the block.
-        self.finish(unsafe { Page::give_back(self.page, Run::one(slot)) });
+        self.give_back_run(&[slot]);
+    }
+
+    /// Gives blocks back that follow each other.
+    fn give_back_run(&self, slots: &[u32]) {
+        slots.iter().for_each(|&slot| self.write(slot));
+        // As the end of a task does. SAFETY: the models have the blocks.
+        let _ = unsafe { Page::scheduler(self.page) };
+        let (first, last) = (slots[0], slots[slots.len() - 1]);
+        for pair in slots.windows(2) {
+            // SAFETY: as above.
+            unsafe { Page::link(self.page, BLOCK, pair[0], pair[1]) }
+        }
+        let run = Run { first, last, count: slots.len() as u32 };
+        // SAFETY: as above.
+        self.finish(unsafe { Page::give_back(self.page, run) });
     }
 
     fn leave(&self) {
@@ -71,7 +85,7 @@ impl Scene {
             Then::Offer => unsafe { Page::offer(self.page) },
             Then::End => {
                 // Nobody has a block of it any more.
-                (0..2).for_each(|slot| self.write(slot));
+                (0..self.contents.len()).for_each(|slot| self.write(slot as u32));
                 // SAFETY: the page is ours.
                 unsafe { Page::end(self.page) }
             }
@@ -80,12 +94,12 @@ impl Scene {
 }
 
 /// Gives blocks back on threads of their own, while `f` runs. In the end the page has ended, once.
-fn giving_back(scene: &Arc<Scene>, slots: &[u32], f: impl FnOnce()) {
-    let give = |&slot: &u32| {
+fn giving_back(scene: &Arc<Scene>, runs: &[&'static [u32]], f: impl FnOnce()) {
+    let give = |&run: &&'static [u32]| {
         let scene = scene.clone();
-        thread::spawn(move || scene.give_back(slot))
+        thread::spawn(move || scene.give_back_run(run))
     };
-    let threads: Vec<_> = slots.iter().map(give).collect();
+    let threads: Vec<_> = runs.iter().map(give).collect();
     f();
     for thread in threads {
         thread.join().expect("it does not panic");
@@ -96,25 +110,25 @@ fn giving_back(scene: &Arc<Scene>, slots: &[u32], f: impl FnOnce()) {
 #[test]
 fn the_last_block_that_comes_back_ends_a_page_that_was_left() {
     loom::model(|| {
-        let scene = Scene::new();
+        let scene = Scene::new(2);
         assert!(!scene.reclaim_or_leave(), "none is back yet");
-        giving_back(&scene, &[0], || scene.give_back(1));
+        giving_back(&scene, &[&[0]], || scene.give_back(1));
     });
 }
 
 #[test]
 fn leaving_a_page_against_blocks_that_come_back() {
     loom::model(|| {
-        let scene = Scene::new();
-        giving_back(&scene, &[0, 1], || scene.leave());
+        let scene = Scene::new(2);
+        giving_back(&scene, &[&[0], &[1]], || scene.leave());
     });
 }
 
 #[test]
 fn taking_what_has_come_back_or_leaving_the_page_is_one_decision() {
     loom::model(|| {
-        let scene = Scene::new();
-        giving_back(&scene, &[0], || {
+        let scene = Scene::new(2);
+        giving_back(&scene, &[&[0]], || {
             if scene.reclaim_or_leave() {
                 let slot = scene.take().expect("something was reclaimed");
                 // SAFETY: the block is ours, and so is the page.
@@ -127,8 +141,8 @@ fn taking_what_has_come_back_or_leaving_the_page_is_one_decision() {
 }
 
 /// Gives the blocks back that are left, while another heap looks for a page twice.
-fn taking_over(scene: &Arc<Scene>, slots: &[u32]) {
-    giving_back(scene, slots, || {
+fn taking_over(scene: &Arc<Scene>, runs: &[&'static [u32]]) {
+    giving_back(scene, runs, || {
         for heap in [2, 3] {
             let owned = scene.queue.owned().expect("it has tasks");
             let Some(page) = owned.adopt(SIZE, heap) else { continue };
@@ -143,19 +157,41 @@ fn taking_over(scene: &Arc<Scene>, slots: &[u32]) {
 #[test]
 fn another_heap_takes_a_page_over_or_finds_that_it_ends() {
     loom::model(|| {
-        let scene = Scene::new();
+        let scene = Scene::new(2);
         assert!(!scene.reclaim_or_leave(), "none is back yet");
         scene.give_back(0);
-        taking_over(&scene, &[1]);
+        taking_over(&scene, &[&[1]]);
     });
 }
 
 #[test]
 fn a_page_is_offered_taken_over_or_ends_as_its_blocks_come_back() {
     loom::model(|| {
-        let scene = Scene::new();
+        let scene = Scene::new(2);
         assert!(!scene.reclaim_or_leave(), "none is back yet");
-        taking_over(&scene, &[0, 1]);
+        taking_over(&scene, &[&[0], &[1]]);
+    });
+}
+
+/// It is worth taking over with two, and then gets more.
+#[test]
+fn a_page_of_five_is_offered_taken_over_or_ends_as_its_blocks_come_back() {
+    loom::model(|| {
+        let scene = Scene::new(5);
+        assert!(!scene.reclaim_or_leave(), "none is back yet");
+        scene.give_back(0);
+        assert_eq!(scene.queue.owned().expect("it has tasks").adopt(SIZE, 2), None, "too few");
+        taking_over(&scene, &[&[1], &[2, 3, 4]]);
+    });
+}
+
+#[test]
+fn leaving_a_page_that_was_never_full_against_blocks_that_come_back() {
+    loom::model(|| {
+        let scene = Scene::new(3);
+        scene.give_back(0);
+        assert!(scene.reclaim_or_leave());
+        giving_back(&scene, &[&[1], &[2]], || scene.leave());
     });
 }
 
