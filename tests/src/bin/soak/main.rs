@@ -22,12 +22,13 @@ mod plan;
 mod random;
 mod stage;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs, panic, process, thread};
 
 use runtime::Scheduler;
-use windlass_tests::{open_files, raise_file_limit, threads_named, watch_for};
+use windlass_tests::{raise_file_limit, threads_named, watch_for};
 
 use crate::memory::Memory;
 use crate::plan::Round;
@@ -47,6 +48,7 @@ soak: random runtimes doing random things, and checks of what must hold
   --from N       begin with this round, after the first one, which is always played
   --mode M       work-stealing or single-threaded runtimes alone
   --no-memory    do not check memory: under tools that keep what was freed
+  --no-pipes     do not count pipes: under tools that start a process of their own some time
   --no-signals   leave out signals: under tools that hold them back while a thread sleeps
   --plan         print what each round is going to do
 ";
@@ -58,6 +60,7 @@ struct Options {
     from: u32,
     modes: Vec<Scheduler>,
     checks_memory: bool,
+    counts_pipes: bool,
     sends_signals: bool,
     prints_plan: bool,
 }
@@ -71,6 +74,7 @@ fn options() -> Result<Option<Options>, String> {
         from: 1,
         modes: vec![Scheduler::SingleThreaded, Scheduler::WorkStealing],
         checks_memory: true,
+        counts_pipes: true,
         sends_signals: true,
         prints_plan: false,
     };
@@ -86,6 +90,7 @@ fn options() -> Result<Option<Options>, String> {
             "--from" => options.from = value()?.parse().map_err(|error| bad(&error))?,
             "--mode" => options.modes = vec![value()?.parse().map_err(|error| bad(&error))?],
             "--no-memory" => options.checks_memory = false,
+            "--no-pipes" => options.counts_pipes = false,
             "--no-signals" => options.sends_signals = false,
             "--plan" => options.prints_plan = true,
             _ => return Err(format!("{flag} is not a flag; see --help")),
@@ -121,7 +126,7 @@ fn soak(options: &Options) {
     let folder = env::temp_dir().join(format!("windlass-soak-{}", process::id()));
     fs::create_dir_all(&folder).expect("the folder for temporary files can be written to");
     play(options, 0, &Round::first(options.seed, &options.modes), &folder);
-    let mut files = open_files();
+    let mut files = open_files(options).len();
     let mut memory = Memory::default();
     let mut actions = 0;
     let numbers = (options.from..).take(options.rounds as usize);
@@ -132,7 +137,7 @@ fn soak(options: &Options) {
         }
         let round = Round::random(options.seed, number, &options.modes);
         play(options, number, &round, &folder);
-        files = wait_for_files(files, number);
+        files = wait_for_files(files, number, options);
         if options.checks_memory {
             memory.check(number);
         }
@@ -147,7 +152,7 @@ fn soak(options: &Options) {
 }
 
 /// Plays one round, and waits until all of its threads have ended.
-fn play(options: &Options, number: u32, round: &Round, folder: &std::path::Path) {
+fn play(options: &Options, number: u32, round: &Round, folder: &Path) {
     let _watchdog = watch_for(ROUND);
     let (lives, actions) = (round.lives.len(), round.actions());
     let fingerprint = round.fingerprint();
@@ -175,16 +180,26 @@ fn play(options: &Options, number: u32, round: &Round, folder: &std::path::Path)
 /// Waits until no more files are open than before the round, and returns how many are open: a thread
 /// that an aborted action has started may not even have its name yet, in this round or in an
 /// earlier one, which then had more.
-fn wait_for_files(before: usize, number: u32) -> usize {
+fn wait_for_files(before: usize, number: u32, options: &Options) -> usize {
     let (begun, limit) = (Instant::now(), Duration::from_secs(20));
     loop {
-        let open = open_files();
-        if open <= before {
-            return open;
+        let open = open_files(options);
+        let count = open.len();
+        if count <= before {
+            return count;
         }
-        assert!(begun.elapsed() < limit, "{open} files after round {number}, {before} before");
+        let message = "files after round";
+        assert!(begun.elapsed() < limit, "{count} {message} {number}, {before} before: {open:?}");
         thread::sleep(Duration::from_micros(200));
     }
+}
+
+/// What is open, among it the folder that is read for that.
+fn open_files(options: &Options) -> Vec<PathBuf> {
+    let entries = fs::read_dir("/proc/self/fd").expect("this is Linux");
+    let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let is_pipe = |link: &PathBuf| link.as_os_str().as_encoded_bytes().starts_with(b"pipe:");
+    links.filter(|link| options.counts_pipes || !is_pipe(link)).collect()
 }
 
 /// Starts a thread that is waited for at the end of the round.
