@@ -210,6 +210,7 @@ impl Shared {
     }
 
     /// The facts about a new task; remembers its name.
+    #[inline]
     pub(crate) fn birth(
         &self,
         id: Id,
@@ -218,9 +219,14 @@ impl Shared {
     ) -> Birth {
         let is_named = name.is_some();
         if let Some(name) = name {
-            self.names.lock().insert(id, name);
+            self.remember_name(id, name);
         }
         Birth { id, spawned_at, is_named }
+    }
+
+    #[cold]
+    fn remember_name(&self, id: Id, name: Cow<'static, str>) {
+        self.names.lock().insert(id, name);
     }
 
     pub(crate) fn forget_name(&self, task: &Header) {

@@ -89,7 +89,7 @@ mod imp {
     }
 
     impl Alone {
-        #[inline]
+        #[inline(always)]
         fn push(&self, runnable: Runnable) {
             let mut runnables = self.runnables.borrow_mut();
             runnables.push_back(runnable);

@@ -240,7 +240,7 @@ impl Worker {
         Some(runnable)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_own(&self, local: Option<&LocalTasks>) -> Option<Runnable> {
         let in_a_row = self.next_in_a_row.get();
         if in_a_row < MAX_NEXT_IN_A_ROW {
@@ -359,20 +359,25 @@ impl Worker {
     /// more work than this worker is about to do, and a peer is woken.
     #[inline]
     pub(super) fn push(&self, runnable: Runnable) {
-        let remote = self.remote();
         if self.is_batch.get() {
             return self.queue.push(runnable);
         }
-        if remote.is_in_place() {
+        if !self.has_peers {
+            if let Some(previous) = self.replace_next(runnable) {
+                self.queue.push(previous);
+            }
+            return;
+        }
+        if self.remote().is_in_place() {
             // Without a look at whether the runtime has ended: this worker has not left yet.
             return self.shared.push_injected(runnable);
         }
         match self.replace_next(runnable) {
             None if self.queue.is_empty() => {}
-            None => self.notify_peer(),
+            None => self.shared.notify(),
             Some(previous) => {
                 self.queue.push(previous);
-                self.notify_peer();
+                self.shared.notify();
             }
         }
     }
@@ -386,26 +391,20 @@ impl Worker {
         self.is_batch.set(true);
         wake_all(wakers);
         self.is_batch.set(false);
-        if self.shared.queued(self.index) > 1 {
-            self.notify_peer();
+        if self.has_peers && self.shared.queued(self.index) > 1 {
+            self.shared.notify();
         }
     }
 
     /// Queues a runnable behind all others.
     #[inline]
     fn push_last(&self, runnable: Runnable) {
-        // Without peers it does not matter.
+        if !self.has_peers {
+            return self.queue.push(runnable);
+        }
         let is_more = !self.queue.is_empty() || !self.remote().next.is_empty();
         self.queue.push(runnable);
         if is_more {
-            self.notify_peer();
-        }
-    }
-
-    /// There is more work here than this worker is about to do.
-    #[inline]
-    fn notify_peer(&self) {
-        if self.has_peers {
             self.shared.notify();
         }
     }

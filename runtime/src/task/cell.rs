@@ -305,6 +305,7 @@ where
     }
 
     /// Drops what is in the stage, which belongs to the caller, and is not the future.
+    #[inline]
     fn drop_result(&self) {
         self.consume(|kind, stage| match kind {
             // SAFETY: the output is there, as the kind says, and is used up.
@@ -392,16 +393,23 @@ where
     }
 
     /// Nobody will read the output, which is the caller's: drop it here, and report it if it is a panic.
+    #[inline]
     fn drop_unread_output(&self, scheduler: &S) {
         if self.kind() == Kind::Panicked {
-            self.stage.with(|stage| {
-                // SAFETY: the stage is the caller's.
-                let stage = unsafe { &*stage };
-                // SAFETY: there is a panic in it.
-                scheduler.unhandled_panic(&self.header, unsafe { stage.panic() });
-            });
+            self.report_panic(scheduler);
         }
         self.drop_result();
+    }
+
+    /// Nobody will read the panic in the stage, which is the caller's.
+    #[cold]
+    fn report_panic(&self, scheduler: &S) {
+        self.stage.with(|stage| {
+            // SAFETY: the stage is the caller's.
+            let stage = unsafe { &*stage };
+            // SAFETY: there is a panic in it.
+            scheduler.unhandled_panic(&self.header, unsafe { stage.panic() });
+        });
     }
 
     /// Tells a model that nobody may be at the parts that change any more, which it would not see
