@@ -164,6 +164,7 @@ impl Sleep {
     }
 
     /// Polls without taking from the task's budget.
+    #[inline]
     pub(crate) fn poll_unbudgeted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
             State::Elapsed => Poll::Ready(()),
@@ -185,26 +186,30 @@ impl Sleep {
     /// Puts a sleep that is not armed into the driver of this thread, unless it is over. `now` saves a
     /// look at the clock.
     pub(crate) fn arm(&mut self, cx: &mut Context<'_>, now: Option<Instant>) -> Poll<()> {
-        let current = context::current();
+        let Some(Current { driver, is_owner }) = context::current() else {
+            return self.end_without_runtime(now);
+        };
         // On a paused clock traces are exact: what is over is ready at once.
-        let is_unread = matches!(self.state, State::Fresh)
-            && current.as_ref().is_some_and(|current| current.driver.clock().is_real());
-        if !is_unread {
-            let now = now.unwrap_or_else(|| match &current {
-                Some(current) => current.driver.clock().now(),
-                None => Instant::from_std(real_now()),
-            });
-            if self.deadline <= now {
-                self.state = State::Elapsed;
-                return Poll::Ready(());
-            }
+        let is_unread = matches!(self.state, State::Fresh) && driver.clock().is_real();
+        if !is_unread && self.deadline <= now.unwrap_or_else(|| driver.clock().now()) {
+            self.state = State::Elapsed;
+            return Poll::Ready(());
         }
-        let Some(Current { driver, is_owner }) = current else { self.panic_without_runtime() };
         match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
             Ok(key) => self.state = State::Armed { driver, key },
             Err(_waker) => return self.end_in_closed(&driver),
         }
         Poll::Pending
+    }
+
+    /// What is over needs no runtime.
+    #[cold]
+    fn end_without_runtime(&mut self, now: Option<Instant>) -> Poll<()> {
+        if self.deadline > now.unwrap_or_else(|| Instant::from_std(real_now())) {
+            self.panic_without_runtime();
+        }
+        self.state = State::Elapsed;
+        Poll::Ready(())
     }
 
     /// What is over needs no driver; the rest would hang in one that is closed.
