@@ -42,8 +42,8 @@ pub(crate) struct Idle {
     /// ones included (the rest). Written by workers that start and end a search, and together with
     /// `parked` under its lock. `SeqCst`, partner of the fences in the argument above.
     counts: AtomicU64,
-    /// The indices of the parked workers; the one that parked last, whose caches are warm, is
-    /// notified first.
+    /// The indices of the parked workers that can be notified; the one that parked last, whose caches
+    /// are warm, is notified first.
     parked: Mutex<Vec<usize>>,
 }
 
@@ -55,6 +55,11 @@ impl Idle {
             counts: AtomicU64::new(workers as u64 * PARKED_ONE),
             parked: Mutex::new((0..workers).collect()),
         }
+    }
+
+    /// One worker, which starts out without a thread: whoever becomes it calls [`Idle::arrive`].
+    pub(crate) fn absent() -> Idle {
+        Idle { counts: AtomicU64::new(PARKED_ONE), parked: Mutex::default() }
     }
 
     /// Called after work was pushed: the worker to unpark, if one is needed. It counts as searching.
@@ -114,6 +119,17 @@ impl Idle {
         drop(parked);
         fence(Ordering::SeqCst);
         nobody_searches
+    }
+
+    /// A thread becomes the worker that was counted as parked, without one.
+    pub(crate) fn arrive(&self) {
+        self.counts.fetch_add(RUNNING_ONE - PARKED_ONE, Ordering::SeqCst);
+    }
+
+    /// The worker stays behind without a thread, and counts as parked. It cannot be notified, since
+    /// nobody would hear that and take it out of the counts again; whoever becomes it looks at all queues.
+    pub(crate) fn depart(&self, is_searching: bool) {
+        self.leave(is_searching, PARKED_ONE);
     }
 
     /// Takes a running worker out of the counts, and adds `becomes`. True: nobody searches now.
@@ -218,6 +234,20 @@ mod tests {
         idle.park(1, false);
         assert!(idle.all_parked());
         idle.assert_consistent(2);
+    }
+
+    #[test]
+    fn a_worker_without_a_thread_is_not_notified() {
+        let idle = Idle::absent();
+        assert_eq!((idle.worker_to_notify(), idle.parked()), (None, 1));
+        idle.arrive();
+        assert_eq!((idle.worker_to_notify(), idle.parked()), (None, 0));
+        assert!(idle.park(0, false));
+        assert_eq!(idle.worker_to_notify(), Some(0));
+        assert!(idle.unpark(0));
+        idle.depart(true);
+        assert!(idle.all_parked());
+        assert_eq!((idle.worker_to_notify(), idle.parked()), (None, 1));
     }
 
     #[test]

@@ -71,3 +71,29 @@ impl Shared {
         self.lent.lock().is_gone
     }
 }
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use crate::{Builder, Scheduler};
+
+    /// That of a thread which has pushed a runnable, and then had no core until that had run and
+    /// `block_on` was over. The worker was counted as one that searches from then on, and the monitor
+    /// looked at it, until the next `block_on`.
+    #[test]
+    fn a_notification_that_comes_when_no_thread_is_the_worker_is_for_nobody() {
+        let builder = Builder::new().scheduler(Scheduler::SingleThreaded);
+        let runtime = builder.build().expect("the system has files for a runtime");
+        let parked = || runtime.metrics().parked_workers;
+        runtime.handle().shared().notify();
+        assert_eq!(parked(), 1, "before the first `block_on`");
+        for _ in 0..2 {
+            assert_eq!(runtime.block_on(async { parked() }), 0);
+            assert_eq!(parked(), 1);
+            runtime.handle().shared().notify();
+            assert_eq!(parked(), 1, "after a `block_on`");
+        }
+        let join = runtime.spawn(async { 7 });
+        assert_eq!(parked(), 1, "nobody is there to run it");
+        assert_eq!(runtime.block_on(join).expect("it ends"), 7);
+    }
+}

@@ -122,6 +122,10 @@ impl Shared {
             let budget = crate::coop::poll_proceed;
             timer::Driver::new(&clock, timer::Hooks { unpark, budget })
         };
+        let idle = match config.scheduler {
+            Scheduler::WorkStealing => Idle::new(regular),
+            Scheduler::SingleThreaded => Idle::absent(),
+        };
         let shared = Arc::new(Shared {
             blocking: Pool::new(&config),
             threads: Threads::new(),
@@ -132,7 +136,7 @@ impl Shared {
             entered_timers,
             remotes,
             injector: Injector::new(),
-            idle: Idle::new(regular),
+            idle,
             owned: OwnedTasks::new(),
             poller,
             names: Mutex::new(HashMap::new()),

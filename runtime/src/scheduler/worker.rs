@@ -134,9 +134,12 @@ impl Worker {
 
     fn begin(&self) {
         self.remote().set_thread();
-        // A spare worker counts as running from the moment that it was decided to start it.
-        let is_searching = !self.is_spare() && self.shared.idle.unpark(self.index);
-        self.is_searching.set(is_searching);
+        if self.is_lent() {
+            self.shared.idle.arrive();
+        } else if !self.is_spare() {
+            // A spare worker counts as running from the moment that it was decided to start it.
+            self.is_searching.set(self.shared.idle.unpark(self.index));
+        }
         self.is_running_again();
         self.polls_left.set(0);
     }
@@ -144,6 +147,10 @@ impl Worker {
     fn end(&self) {
         self.suspect_itself(timer::real_now());
         let is_searching = self.is_searching.replace(false);
+        if self.is_lent() {
+            // What it leaves is for whoever becomes this worker next.
+            return self.shared.idle.depart(is_searching);
+        }
         let nobody_searches = if self.is_spare() {
             self.hand_over();
             self.heap.leave_all();
@@ -157,6 +164,11 @@ impl Worker {
         if leaves_the_poller || nobody_searches && self.shared.has_visible_work() {
             self.shared.notify();
         }
+    }
+
+    /// Whether this is the worker of a single-threaded runtime, which one thread leaves to another.
+    fn is_lent(&self) -> bool {
+        !self.has_peers
     }
 
     pub(super) fn is_spare(&self) -> bool {
