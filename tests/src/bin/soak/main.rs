@@ -188,8 +188,10 @@ fn wait_for_files(before: usize, number: u32, options: &Options) -> usize {
         if count <= before {
             return count;
         }
-        let message = "files after round";
-        assert!(begun.elapsed() < limit, "{count} {message} {number}, {before} before: {open:?}");
+        assert!(
+            begun.elapsed() < limit,
+            "{count} files after round {number}, {before} before: {open:?}"
+        );
         thread::sleep(Duration::from_micros(200));
     }
 }
