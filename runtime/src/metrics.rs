@@ -46,7 +46,7 @@ pub struct Metrics {
     pub blocking_threads: usize,
     /// Blocking calls that wait for a thread.
     pub blocking_queue: usize,
-    /// Workers that are asleep.
+    /// Workers that are asleep, or, in single-threaded mode, that no thread is at the moment.
     pub parked_workers: usize,
     /// Polls that took so long that the worker's duties were given to others: over about 1 ms.
     pub rescues: u64,

@@ -22,9 +22,9 @@
 //! off:
 //! 1. The monitor: (a) sets `put_off_from` to [`RESTING`] and turns the alarm off, under its lock;
 //!    (b) a `SeqCst` fence; (c) looks whether a worker runs, and stays awake if one does.
-//! 2. A worker that leaves park: (a) is counted as running (a `SeqCst` read-modify-write in
-//!    `idle`); (b) a `SeqCst` fence; (c) reads `put_off_from`, and, as every time is after
-//!    `RESTING`, takes the lock and sets the alarm.
+//! 2. A worker that leaves park, or a thread that becomes one: (a) is counted as running (a `SeqCst`
+//!    read-modify-write in `idle`); (b) a `SeqCst` fence; (c) reads `put_off_from`, and, as every
+//!    time is after `RESTING`, takes the lock and sets the alarm.
 //!
 //! One of the fences comes first. If 1b does, 2c sees `RESTING`, or a time that another worker
 //! wrote when it set the alarm; if 2b does, 1c sees the worker. Models: in `crate::model`,

@@ -39,8 +39,8 @@ const PARKED_MASK: u64 = RUNNING_ONE - PARKED_ONE;
 
 pub(crate) struct Idle {
     /// How many workers search (low 16 bits), are parked (next 16), and are not parked, searching
-    /// ones included (the rest). Written by workers that start and end a search, and together with
-    /// `parked` under its lock. `SeqCst`, partner of the fences in the argument above.
+    /// ones included (the rest). Written by workers that start and end a search, come or leave, and
+    /// together with `parked` under its lock. `SeqCst`, partner of the fences in the argument above.
     counts: AtomicU64,
     /// The indices of the parked workers that can be notified; the one that parked last, whose caches
     /// are warm, is notified first.
@@ -127,7 +127,8 @@ impl Idle {
     }
 
     /// The worker stays behind without a thread, and counts as parked. It cannot be notified, since
-    /// nobody would hear that and take it out of the counts again; whoever becomes it looks at all queues.
+    /// nobody would hear that and take it out of the counts again. What is pushed meanwhile is found by
+    /// whoever becomes it, at the latest in 2c, before it sleeps.
     pub(crate) fn depart(&self, is_searching: bool) {
         self.leave(is_searching, PARKED_ONE);
     }

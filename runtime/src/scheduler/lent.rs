@@ -76,6 +76,15 @@ impl Shared {
 mod tests {
     use crate::{Builder, Scheduler};
 
+    /// In the `next` slot nobody saw it, and a paused clock could jump before it had run.
+    #[test]
+    fn what_is_left_by_block_on_is_in_a_queue_that_everybody_sees() {
+        let builder = Builder::new().scheduler(Scheduler::SingleThreaded);
+        let runtime = builder.build().expect("the system has files for a runtime");
+        runtime.block_on(async { drop(crate::spawn(async {})) });
+        assert!(runtime.handle().shared().has_visible_work());
+    }
+
     /// That of a thread which has pushed a runnable, and then had no core until that had run and
     /// `block_on` was over. The worker was counted as one that searches from then on, and the monitor
     /// looked at it, until the next `block_on`.

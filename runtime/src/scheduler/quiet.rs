@@ -20,10 +20,10 @@ impl Shared {
     /// Whether nothing at all happens: all workers and all other threads in `block_on` are asleep,
     /// and no blocking call is under way. Then a paused clock may jump.
     fn is_quiet(&self) -> bool {
-        self.idle.all_parked()
-            && self.awake_roots.load(Ordering::SeqCst) == 0
-            && !self.has_visible_work()
-            && self.blocking.is_quiet()
+        let all_sleep = || self.idle.all_parked() && self.awake_roots.load(Ordering::SeqCst) == 0;
+        // The blocking calls first, for one that ends wakes somebody before. And the sleepers once more
+        // after the queues: who took the last runnable was awake before that.
+        self.blocking.is_quiet() && all_sleep() && !self.has_visible_work() && all_sleep()
     }
 
     /// Lets the paused clock jump to the next timer, if nothing else can happen before that. The

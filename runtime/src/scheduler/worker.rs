@@ -9,7 +9,7 @@ use super::current::replace_current;
 use super::queue::LocalQueue;
 use super::root::Root;
 use super::spin::IdleTimes;
-use super::{Remote, Shared};
+use super::{Remote, Scheduler, Shared};
 use crate::coop;
 use crate::metrics::add;
 use crate::panics::contain;
@@ -148,7 +148,10 @@ impl Worker {
         self.suspect_itself(timer::real_now());
         let is_searching = self.is_searching.replace(false);
         if self.is_lent() {
-            // What it leaves is for whoever becomes this worker next.
+            // What it leaves is for whoever becomes this worker next. In the queue everybody sees it.
+            if let Some(next) = self.take_next() {
+                self.queue.push(next);
+            }
             return self.shared.idle.depart(is_searching);
         }
         let nobody_searches = if self.is_spare() {
@@ -168,7 +171,7 @@ impl Worker {
 
     /// Whether this is the worker of a single-threaded runtime, which one thread leaves to another.
     fn is_lent(&self) -> bool {
-        !self.has_peers
+        self.shared.config.scheduler == Scheduler::SingleThreaded
     }
 
     pub(super) fn is_spare(&self) -> bool {
