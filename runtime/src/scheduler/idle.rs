@@ -25,6 +25,9 @@
 //! of a searcher leaves the work to that searcher in the same way. An unpark that comes before the
 //! park itself is a token, see [`Parker`](crate::park::Parker).
 //!
+//! The worker of a single-threaded runtime has no thread between two calls of `block_on`. Then it counts
+//! as parked, but 1c finds nobody to take; the thread that becomes it goes through 2 before it sleeps.
+//!
 //! The same argument holds for the flag that shuts down: it is set before everybody is unparked,
 //! and read in 2c. Model: `a_push_against_going_idle` in `crate::model`.
 
