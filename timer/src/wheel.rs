@@ -93,6 +93,11 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// How many timers are armed.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slab.is_empty()
     }

@@ -54,6 +54,41 @@ fn the_next_deadline_is_the_earliest_rounded_up() {
 }
 
 #[test]
+fn a_crowd_of_timers_is_fired_together_and_a_few_are_not_kept_waiting() {
+    let driver = Driver::new(&Clock::new(), Hooks::none());
+    let _guard = driver.handle().enter_as_owner();
+    // Times in ticks, from one on where the lowest level of the wheel begins.
+    let at = |tick: u64| driver.clock().instant(((1 << 26) + tick) << 16);
+    let arm = |count, tick| -> Vec<Sleep> {
+        (0..count).map(|_| armed(at(tick), Waker::noop())).collect()
+    };
+    let turn = |tick| driver.turn(at(tick), &mut Vec::new());
+    let next = || driver.next_deadline();
+    let _base = arm(1, 0);
+    assert_eq!(turn(0), 1);
+    let _first = arm(16, 10);
+    let mut crowd = arm(16, 20);
+    let mut more = arm(16, 30);
+    assert_eq!(next(), Some(at(10)), "nothing has fired yet");
+    assert_eq!(turn(10), 16);
+    assert_eq!(next(), Some(at(23)), "a crowd has fired, and a crowd is left");
+    driver.clock().pause();
+    assert_eq!(next(), Some(at(20)), "a paused clock does not wait");
+    driver.clock().resume();
+    crowd.truncate(14);
+    more.clear();
+    assert_eq!(next(), Some(at(20)), "a few are left");
+    more = arm(16, 30);
+    assert_eq!(next(), Some(at(23)));
+    let _later = arm(17, 100);
+    assert_eq!((turn(20), more.len()), (14, 16));
+    assert_eq!(next(), Some(at(30)), "a few have fired");
+    assert_eq!(turn(30), 16);
+    assert_eq!(next(), Some(at(64 + 3)), "where the timers of tick 100 move to a lower level");
+    assert_eq!((turn(67), next()), (0, Some(at(103))), "a turn that fires nothing changes nothing");
+}
+
+#[test]
 fn only_a_foreign_timer_that_is_the_earliest_unparks() {
     let unparks = Arc::new(AtomicUsize::new(0));
     let hook = unparks.clone();
