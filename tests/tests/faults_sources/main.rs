@@ -38,8 +38,10 @@ fn scenes() {
     std::process::exit(0);
 }
 
+/// A runtime that does not report stuck tasks: where the machine is busy, or a sanitizer slow, there
+/// may be some, and to find out where they are takes files and processor time, which are counted here.
 fn in_mode(mode: Scheduler) -> Runtime {
-    let builder = Builder::new().scheduler(mode);
+    let builder = Builder::new().scheduler(mode).blocked_after(Duration::MAX);
     let builder = if mode == Scheduler::WorkStealing { builder.workers(2) } else { builder };
     builder.build().expect("the system has threads and files for a runtime")
 }
@@ -65,8 +67,7 @@ fn alone() -> (MutexGuard<'static, ()>, Watchdog) {
     (turn, watch())
 }
 
-/// Waits for what other threads or processes do. Files, too: the runtime's monitor opens some for a
-/// moment, when a test is so slow that it reports a stuck task.
+/// Waits for what other threads or processes do.
 #[track_caller]
 fn wait_until(is_so: impl Fn() -> bool, otherwise: &str) {
     let began = Instant::now();
