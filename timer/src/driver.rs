@@ -5,7 +5,7 @@ use crate::context::{self, Current, EnterGuard};
 use crate::instant::Instant;
 use crate::slab::Key;
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use crate::wheel::{self, TICK, Wheel};
+use crate::wheel::{self, Wheel};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,11 +13,12 @@ use std::task::{Context, Poll, Waker};
 /// `Shared::earliest` of a wheel without timers.
 const NEVER: u64 = u64::MAX;
 
-/// How many timers make a crowd. To sleep and wake up again costs what some ten timers cost.
+/// How many timers, fired by one turn, make a crowd. To sleep and wake up again costs what some ten
+/// timers cost.
 const CROWD: usize = 16;
 
-/// How much longer the owner sleeps in a crowd: three ticks, so that four are fired together.
-const GATHER: u64 = 3 * TICK.as_nanos() as u64;
+/// How many ticks a crowd waits at most for those who come after it.
+const GATHERED_TICKS: u32 = 3;
 
 /// What a driver asks of the runtime around it.
 pub struct Hooks {
@@ -58,9 +59,11 @@ impl fmt::Debug for Hooks {
 /// 4. `driver.turn(driver.clock().now(), &mut wakers)`, and wake all that it returned.
 ///
 /// **No wake-up is lost** between 2 and 3. (a) The owner parks by the value that it read from
-/// `earliest` in 2. (b) A thread that lowers `earliest` unparks the owner afterwards. If the read in
-/// 2 did not see the lowered value, the unpark was not consumed by a park before 2, for consuming it
-/// would have made the value visible; so it ends the park in 3. Model: `insert_against_park`.
+/// `earliest` in 2, or in a crowd up to three ticks longer. (b) A thread that lowers `earliest`
+/// unparks the owner afterwards, and nothing else lowers it: what is armed without an unpark is not
+/// due before. If the read in 2 did not see the lowered value, the unpark was not consumed by a park
+/// before 2, for consuming it would have made the value visible; so it ends the park in 3. Model:
+/// `insert_against_park`.
 ///
 /// A driver must be [closed](Driver::close) when nobody will turn it any more, or its timers hang.
 #[derive(Clone)]
@@ -70,7 +73,7 @@ pub struct Driver(Arc<Shared>);
 pub(crate) struct Shared {
     clock: Clock,
     hooks: Hooks,
-    /// A time in nanoseconds before which nothing in the wheel fires, `NEVER` if it is empty.
+    /// A time in nanoseconds before which nothing in the wheel is due, `NEVER` if it is empty.
     ///
     /// Written only with `timers` locked, and read there or by the owner before it parks. Relaxed:
     /// it publishes nothing, since the wheel is read under its lock; that the owner cannot miss a
@@ -87,11 +90,6 @@ struct Timers {
 }
 
 impl Timers {
-    /// Whether the next to fire are likely to be many, soon after one another.
-    fn is_crowded(&self) -> bool {
-        self.fired_crowd && self.wheel.len() >= CROWD
-    }
-
     /// What became of a timer that is in the wheel no more and was not disarmed.
     fn gone(&self) -> Armed {
         if self.is_closed { Armed::Closed } else { Armed::Fired }
@@ -132,22 +130,21 @@ impl Driver {
 
     /// When to call [`turn`](Driver::turn) next, `None` if nothing is armed.
     ///
-    /// Not later than the earliest deadline, rounded up to 65.536 us; sometimes earlier. But where the
-    /// last turn fired 16 timers or more, and as many are left, it is 196.608 us later, so that
-    /// timers that come in crowds are fired together. Without timers it is one load from memory. If
-    /// the clock is paused, no real time is the right one: park without limit, or call
-    /// [`Clock::advance_to_next`].
+    /// Not later than the earliest deadline, rounded up to 65.536 us; sometimes earlier. But if the
+    /// last turn that fired anything fired 16 timers or more, the earliest waits for those that are
+    /// due up to 196.608 us after it, so that timers which come in crowds are fired together. Without
+    /// timers it is one load from memory. If the clock is paused, no real time is the right one: park
+    /// without limit, or call [`Clock::advance_to_next`].
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.0.earliest.load(Ordering::Relaxed) == NEVER {
             return None;
         }
         let timers = self.0.timers.lock();
-        let earliest = timers.wheel.next().unwrap_or(NEVER);
-        self.0.earliest.store(earliest, Ordering::Relaxed);
-        let gathers = timers.is_crowded() && !self.0.clock.is_paused();
+        let earliest = self.0.know_earliest(&timers);
+        let gathers = timers.fired_crowd && !self.0.clock.is_paused();
+        let crowd = if gathers { timers.wheel.last_within(GATHERED_TICKS) } else { None };
         drop(timers);
-        let next = earliest.saturating_add(if gathers { GATHER } else { 0 });
-        (earliest != NEVER).then(|| self.0.clock.instant(next))
+        (earliest != NEVER).then(|| self.0.clock.instant(crowd.unwrap_or(earliest)))
     }
 
     /// Fires the timers that have expired by `now`: moves their wakers into `wakers`.
@@ -206,11 +203,22 @@ impl Shared {
             true => timers.wheel.advance_exact(now, fire),
             false => timers.wheel.advance(now, fire),
         };
-        self.earliest.store(timers.wheel.next().unwrap_or(NEVER), Ordering::Relaxed);
+        self.know_earliest(&timers);
         if fired > 0 {
             timers.fired_crowd = fired >= CROWD;
         }
         fired
+    }
+
+    /// Sets `earliest` by the wheel, and returns it.
+    ///
+    /// Never to something lower: who arms a timer lowers it, and unparks the owner, who may sleep by
+    /// it just now; and the wheel may know less than it does, only where the slot of many begins.
+    fn know_earliest(&self, timers: &Timers) -> u64 {
+        let known = self.earliest.load(Ordering::Relaxed);
+        let earliest = timers.wheel.next().map_or(NEVER, |next| next.max(known));
+        self.earliest.store(earliest, Ordering::Relaxed);
+        earliest
     }
 }
 

@@ -93,11 +93,6 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// How many timers are armed.
-    pub(crate) fn len(&self) -> usize {
-        self.slab.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.slab.is_empty()
     }
@@ -153,6 +148,16 @@ impl<T> Wheel<T> {
             }
         }
         Some(slot.start << TICK_BITS)
+    }
+
+    /// The last time, in nanoseconds, at which a timer fires that is at most `ticks` after the
+    /// earliest; of those that fire before the 64 ticks of the lowest level are over, `None` if none
+    /// does, or if one is due already.
+    pub(crate) fn last_within(&self, ticks: u32) -> Option<u64> {
+        let first = self.earliest().filter(|slot| slot.index < SLOTS)?;
+        let from_first = self.occupied[0] >> first.index;
+        let within = from_first & ((2 << ticks) - 1);
+        Some((first.start + u64::from(within.ilog2())) << TICK_BITS)
     }
 
     /// The earliest deadline, not rounded. Looks at each timer of one slot.

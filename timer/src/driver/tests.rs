@@ -53,39 +53,66 @@ fn the_next_deadline_is_the_earliest_rounded_up() {
     assert_eq!(driver.next_deadline(), None);
 }
 
+/// The time `ticks` after one at which the lowest three levels of the wheel begin anew.
+fn at(driver: &Driver, ticks: u64) -> Instant {
+    driver.clock().instant(((1 << 36) + ticks) << 16)
+}
+
 #[test]
-fn a_crowd_of_timers_is_fired_together_and_a_few_are_not_kept_waiting() {
+fn a_crowd_of_timers_is_fired_together_and_a_lone_one_is_not_kept_waiting() {
     let driver = Driver::new(&Clock::new(), Hooks::none());
     let _guard = driver.handle().enter_as_owner();
-    // Times in ticks, from one on where the lowest level of the wheel begins.
-    let at = |tick: u64| driver.clock().instant(((1 << 26) + tick) << 16);
     let arm = |count, tick| -> Vec<Sleep> {
-        (0..count).map(|_| armed(at(tick), Waker::noop())).collect()
+        (0..count).map(|_| armed(at(&driver, tick), Waker::noop())).collect()
     };
-    let turn = |tick| driver.turn(at(tick), &mut Vec::new());
-    let next = || driver.next_deadline();
+    let turn = |tick| driver.turn(at(&driver, tick), &mut Vec::new());
+    let next_is = |tick| assert_eq!(driver.next_deadline(), Some(at(&driver, tick)));
     let _base = arm(1, 0);
     assert_eq!(turn(0), 1);
-    let _first = arm(16, 10);
-    let mut crowd = arm(16, 20);
-    let mut more = arm(16, 30);
-    assert_eq!(next(), Some(at(10)), "nothing has fired yet");
+    let _timers = [arm(16, 10), arm(16, 20), arm(1, 21), arm(1, 23), arm(1, 24)];
+    next_is(10); // Nothing that could be a crowd has fired.
     assert_eq!(turn(10), 16);
-    assert_eq!(next(), Some(at(23)), "a crowd has fired, and a crowd is left");
+    next_is(23);
     driver.clock().pause();
-    assert_eq!(next(), Some(at(20)), "a paused clock does not wait");
+    next_is(20); // A paused clock does not wait.
     driver.clock().resume();
-    crowd.truncate(14);
-    more.clear();
-    assert_eq!(next(), Some(at(20)), "a few are left");
-    more = arm(16, 30);
-    assert_eq!(next(), Some(at(23)));
-    let _later = arm(17, 100);
-    assert_eq!((turn(20), more.len()), (14, 16));
-    assert_eq!(next(), Some(at(30)), "a few have fired");
-    assert_eq!(turn(30), 16);
-    assert_eq!(next(), Some(at(64 + 3)), "where the timers of tick 100 move to a lower level");
-    assert_eq!((turn(67), next()), (0, Some(at(103))), "a turn that fires nothing changes nothing");
+    let overdue = arm(1, 5);
+    next_is(10);
+    drop(overdue);
+    assert_eq!(turn(23), 18);
+    next_is(24); // It is alone.
+    assert_eq!(turn(24), 1);
+    let _timers = [arm(16, 30), arm(1, 31), arm(17, 100)];
+    next_is(30); // A few have fired.
+    assert_eq!(turn(31), 17);
+    next_is(64); // Where those of tick 100 move to a lower level.
+    assert_eq!(turn(64), 0);
+    let _timers = arm(1, 102);
+    next_is(102);
+}
+
+#[test]
+fn a_look_by_another_thread_does_not_keep_the_owner_asleep() {
+    let unparks = Arc::new(AtomicUsize::new(0));
+    let hook = unparks.clone();
+    let unpark = Box::new(move || {
+        hook.fetch_add(1, Ordering::Relaxed);
+    });
+    let driver = Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() });
+    let _guard = driver.handle().enter();
+    let arm = |tick| armed(at(&driver, tick), Waker::noop());
+    let _base = arm(0);
+    assert_eq!(driver.turn(at(&driver, 0), &mut Vec::new()), 1);
+    // All in one slot, of 17 s. It is searched for the earliest while there are few in it.
+    let _first = arm((1 << 18) + 200_000);
+    assert_eq!(driver.next_deadline(), Some(at(&driver, (1 << 18) + 200_000)));
+    // The owner sleeps until then; another thread looks, and sees many in the slot.
+    let _more = [0, 1, 2, 3].map(|n| arm((1 << 18) + 250_000 + n));
+    driver.next_deadline();
+    let before = unparks.load(Ordering::Relaxed);
+    let _early = arm((1 << 18) + 10);
+    assert_eq!(unparks.load(Ordering::Relaxed), before + 1, "the owner is told of the earlier one");
+    assert_eq!(driver.next_deadline(), Some(at(&driver, (1 << 18) + 10)));
 }
 
 #[test]
