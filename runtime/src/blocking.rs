@@ -69,6 +69,8 @@ struct State {
     /// Threads that will look at the queue again, those waiting for work included. A thread takes
     /// itself out under the lock, in the moment in which it decides to leave.
     threads: usize,
+    /// Of these, those that are being started, which may fail.
+    starting: usize,
     /// Threads that have not ended: they may still run the hook for their stop.
     alive: usize,
     /// Threads that wait for work. Each counts itself in and out, so while the queue is not longer
@@ -84,6 +86,8 @@ struct State {
 struct Queued {
     call: Runnable,
     duty: Duty,
+    /// The number of the thread that is started because of this call, 0 if none is.
+    starts: usize,
 }
 
 impl Queued {
@@ -131,18 +135,20 @@ impl Pool {
                 Duty::Mandatory => Err(io::Error::other("the runtime has been shut down")),
             };
         }
-        state.queue.push_back(Queued { call, duty });
-        if state.queue.len() <= state.waiting {
-            self.work.notify_one();
-            return Ok(());
-        }
-        if state.threads >= self.limit {
+        let is_awaited = state.queue.len() < state.waiting;
+        if is_awaited || state.threads >= self.limit {
+            state.queue.push_back(Queued { call, duty, starts: 0 });
+            if is_awaited {
+                self.work.notify_one();
+            }
             return Ok(());
         }
         state.threads += 1;
+        state.starting += 1;
         state.alive += 1;
         state.started += 1;
         let number = state.started;
+        state.queue.push_back(Queued { call, duty, starts: number });
         drop(state);
         match (self.start_thread(shared, number), duty) {
             (Err(error), Duty::Optional) => Err(error),
@@ -179,14 +185,19 @@ impl Pool {
         let Err(error) = thread else { return Ok(()) };
         let mut state = self.state.lock();
         state.threads -= 1;
+        state.starting -= 1;
         state.alive -= 1;
-        if state.threads > 0 {
-            // The threads that exist will come to the call in time.
-            return Ok(());
-        }
         // A shutdown may have counted the thread that does not come.
         self.one_left.notify_all();
-        let calls = std::mem::take(&mut state.queue);
+        let index = state.queue.iter().position(|queued| queued.starts == number);
+        let calls = match index {
+            // The threads that exist have come to the call, or will in time.
+            None => return Ok(()),
+            Some(_) if state.threads > state.starting => return Ok(()),
+            // Others who wait for a thread that is being started hear of it themselves.
+            Some(index) if state.threads > 0 => state.queue.remove(index).into_iter().collect(),
+            Some(_) => std::mem::take(&mut state.queue),
+        };
         drop(state);
         calls.into_iter().for_each(Queued::give_up);
         Err(error)
@@ -194,13 +205,10 @@ impl Pool {
 
     fn run(&self, shared: &Shared) {
         let mut state = self.state.lock();
+        state.starting -= 1;
         loop {
             if let Some(queued) = state.queue.pop_front() {
-                state.running += 1;
-                drop(state);
-                contain(|| run(queued.call));
-                state = self.state.lock();
-                state.running -= 1;
+                state = self.run_call(state, queued);
                 if shared.clock.is_paused() {
                     drop(state);
                     shared.look_again_if_paused();
@@ -211,6 +219,19 @@ impl Pool {
                 return;
             }
         }
+    }
+
+    fn run_call<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        queued: Queued,
+    ) -> MutexGuard<'a, State> {
+        state.running += 1;
+        drop(state);
+        contain(|| run(queued.call));
+        let mut state = self.state.lock();
+        state.running -= 1;
+        state
     }
 
     /// False: the keep-alive has passed and there is still nothing to do.
@@ -253,19 +274,28 @@ impl Pool {
         dropped.into_iter().for_each(Queued::give_up);
     }
 
-    /// Waits until all threads have left; `None` waits without end. False: some have not.
+    /// Waits until all threads have left after a shutdown; `None` waits without end. False: some have
+    /// not.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         let began = timer::real_now();
+        let is_member = self.is_member();
         let mut state = self.state.lock();
-        // A call that drops the last handle to its own runtime must not wait for itself.
-        while state.alive > usize::from(self.is_member()) {
+        loop {
+            // A call that drops its own runtime must not wait for itself, nor for a call that nobody
+            // else may come to.
+            let has_work = is_member && !state.queue.is_empty();
+            if !has_work && state.alive <= usize::from(is_member) {
+                return true;
+            }
             let left = timeout.map(|timeout| timeout.saturating_sub(timer::real_now() - began));
             if left == Some(Duration::ZERO) {
                 return false;
             }
-            wait_for(&self.one_left, &mut state, left);
+            match if has_work { state.queue.pop_front() } else { None } {
+                Some(kept) => state = self.run_call(state, kept),
+                None => wait_for(&self.one_left, &mut state, left),
+            }
         }
-        true
     }
 
     /// Whether the calling thread is one of this pool's.
@@ -404,5 +434,31 @@ impl Schedule for BlockingSchedule {
 
     fn unhandled_panic(&self, task: &Header, payload: &(dyn Any + Send)) {
         self.0.report_panic(task, payload);
+    }
+}
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::{Builder, Scheduler};
+
+    #[test]
+    fn a_call_is_refused_whose_thread_cannot_be_started_while_others_may_not_be_either() {
+        let builder = Builder::new().scheduler(Scheduler::SingleThreaded).stack_size(1 << 50);
+        let runtime = builder.build().expect("it needs no thread");
+        let shared = runtime.handle().shared();
+        // As another thread leaves it that starts one just now.
+        let change = |by: isize| {
+            let mut state = shared.blocking.state.lock();
+            let State { threads, starting, alive, .. } = &mut *state;
+            for count in [threads, starting, alive] {
+                *count = count.checked_add_signed(by).expect("it counts up, then down");
+            }
+        };
+        change(1);
+        let refused = shared.spawn_blocking(|| (), None, Location::caller());
+        change(-1);
+        assert!(refused.is_err(), "nobody may ever come to it");
+        assert_eq!(shared.blocking.counts(), (0, 0));
     }
 }

@@ -156,7 +156,8 @@ impl Runtime {
 
     #[track_caller]
     fn end_checked(&mut self, what: &str, deadline: Option<Duration>) {
-        let is_async = AsyncGuard::is_entered();
+        // In place a worker may wait, but not for itself.
+        let is_async = AsyncGuard::is_entered() || self.handle.shared().is_on_worker();
         // Inside a task nobody may wait; the runtime ends all the same, without us.
         self.end(if is_async { Some(Duration::ZERO) } else { deadline });
         if is_async && !thread::panicking() {

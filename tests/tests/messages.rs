@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use runtime::net::{TcpListener, TcpStream, lookup_host};
+use runtime::task::block_in_place;
 use runtime::time::{interval, pause, sleep, timeout};
 use runtime::{Builder, Handle, Scheduler};
 use windlass_tests::{
@@ -168,6 +169,20 @@ fn a_runtime_dropped_inside_its_own_block_on() {
         let text = handle.block_on(async move { panic_message(|| drop(runtime)) });
         assert_says(&text, &["`drop(Runtime)`", "inside the future of another `block_on`"]);
     });
+}
+
+#[test]
+fn a_runtime_dropped_in_place_on_its_own_worker() {
+    let _watchdog = watch();
+    let runtime = work_stealing(2);
+    let handle = runtime.handle().clone();
+    let (tell, told) = std::sync::mpsc::channel();
+    handle.spawn(async move {
+        let text = block_in_place(|| panic_message(|| drop(runtime)));
+        tell.send(text).expect("the test listens");
+    });
+    let text = told.recv().expect("a worker does not wait for itself");
+    assert_says(&text, &["`drop(Runtime)`", "was called inside task", file!()]);
 }
 
 #[test]

@@ -2,15 +2,19 @@
 
 use std::future::pending;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use runtime::fs::File;
+use runtime::io::AsyncWrite;
 use runtime::net::TcpListener;
 use runtime::time::sleep;
 use runtime::{Builder, Handle, JoinHandle, Runtime};
-use windlass_tests::{DropCount, both_modes, single_threaded, watch, work_stealing};
+use windlass_tests::{Dir, DropCount, both_modes, single_threaded, watch, work_stealing};
 
 /// Waits for a task on another runtime; its own has ended.
 #[track_caller]
@@ -336,4 +340,27 @@ fn a_block_on_that_is_under_way_goes_on_after_the_shutdown() {
         go.try_send(()).expect("there is room");
         assert!(blocked.join().expect("no panic"));
     });
+}
+
+#[test]
+fn a_blocking_call_that_drops_its_own_runtime_leaves_no_accepted_byte_behind() {
+    let _watchdog = watch();
+    let dir = Dir::new();
+    for threads in [1, 2] {
+        let path = dir.file(&threads.to_string());
+        let runtime = Builder::new().max_blocking_threads(threads).build().expect("a runtime");
+        let handle = runtime.handle().clone();
+        let (tell, told) = mpsc::channel();
+        drop(handle.clone().spawn_blocking(move || {
+            let _entered = handle.enter();
+            let mut file = File::from_std(std::fs::File::create(&path).expect("a new file"));
+            let mut cx = Context::from_waker(Waker::noop());
+            let accepted = Pin::new(&mut file).poll_write(&mut cx, b"accepted");
+            assert!(matches!(accepted, Poll::Ready(Ok(8))), "{accepted:?}");
+            drop(runtime);
+            tell.send(std::fs::read(&path).expect("it was made")).expect("the test listens");
+        }));
+        let written = told.recv().expect("the call does not wait for itself");
+        assert_eq!(written, b"accepted", "{threads}");
+    }
 }

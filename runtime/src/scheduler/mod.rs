@@ -290,6 +290,11 @@ impl Shared {
         self.idle.all_parked()
     }
 
+    /// Whether the calling thread is one of the workers, in a task or in place.
+    pub(crate) fn is_on_worker(self: &Arc<Shared>) -> bool {
+        current::current_of(self).is_some()
+    }
+
     pub(crate) fn remote(&self, worker: usize) -> &Remote {
         &self.remotes[worker]
     }
