@@ -78,7 +78,7 @@ struct State {
     /// `REAL`, `PAUSED` or `RESUMED`. Written only with `virtual_time` locked.
     ///
     /// Relaxed: readers that find it other than `REAL` take the lock and look again. One that finds
-    /// it `REAL` while another thread pauses gets a real time, as if it had asked just before.
+    /// it `REAL` also after it has read the system's clock has read it before the pause.
     mode: AtomicU8,
     virtual_time: Mutex<VirtualTime>,
     drivers: Mutex<Vec<Weak<Shared>>>,
@@ -112,12 +112,15 @@ impl Clock {
 
     /// The time on this clock. It never goes back.
     pub fn now(&self) -> Instant {
-        if self.0.mode.load(Ordering::Relaxed) == REAL {
-            Instant::from_std(real_now())
-        } else {
-            let time = self.0.virtual_time.lock();
-            self.instant(self.virtual_nanos(&time))
+        if self.is_real() {
+            let now = real_now();
+            // The thread may have lost its core meanwhile, and the clock been paused at an earlier time.
+            if self.is_real() {
+                return Instant::from_std(now);
+            }
         }
+        let time = self.0.virtual_time.lock();
+        self.instant(self.virtual_nanos(&time))
     }
 
     /// Whether time stands still.
@@ -396,6 +399,37 @@ mod tests {
         clock.pause();
         clock.resume();
         assert!(!clock.advance_to_next());
+    }
+
+    #[test]
+    fn who_reads_the_clock_while_it_is_paused_reads_no_later_time() {
+        for _ in 0..100 {
+            let clock = Clock::new();
+            let (reads, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+            let read_on = || {
+                let before = reads.load(Ordering::Relaxed);
+                while reads.load(Ordering::Relaxed) < before + 2 {
+                    std::hint::spin_loop();
+                }
+            };
+            let (paused_at, latest) = std::thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    let mut latest = clock.now();
+                    while !is_over.load(Ordering::Relaxed) {
+                        latest = latest.max(clock.now());
+                        reads.fetch_add(1, Ordering::Relaxed);
+                    }
+                    latest
+                });
+                read_on();
+                clock.pause();
+                let paused_at = clock.now();
+                read_on();
+                is_over.store(true, Ordering::Relaxed);
+                (paused_at, reader.join().expect("no panic"))
+            });
+            assert!(latest <= paused_at, "{:?} after the pause", latest - paused_at);
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What a driver promises to its owner, with real time where threads meet.
+//! What a driver promises to its owner, with real time where threads meet; in the end against a list
+//! of deadlines.
 
 use super::*;
 use crate::paused::poll_once;
 use crate::random::Random;
 use crate::sleep::{Sleep, sleep, sleep_until};
 use crate::wake_count::WakeCount;
+use crate::wheel::round_up;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -263,4 +265,94 @@ fn a_storm_of_sleeps_from_many_threads_loses_none() {
         done.send(()).expect("the test waits for it");
     });
     is_done.recv_timeout(Duration::from_secs(20)).expect("no wake-up is lost, no sleep is early");
+}
+
+const TICK: u64 = 1 << 16;
+
+/// In every other phase a deadline soon after `now` or around an edge of the wheel, else one that is
+/// likely in the same slot as the others.
+fn deadline(now: u64, phase: u64, random: &mut Random) -> u64 {
+    let bits = 22 + 6 * (phase / 2 % 4);
+    let edge = ((now >> bits) + 1) << bits;
+    let (start, range) = match random.below(8) {
+        _ if phase % 2 == 0 => (edge, 1 << bits),
+        0 => (now - 4 * TICK, 4 * TICK),
+        1 => (now, 1 << random.below(64)),
+        2..=3 => (edge - 4 * TICK, 8 * TICK),
+        _ => (now, 9 * TICK),
+    };
+    start.saturating_add(random.below(range))
+}
+
+#[test]
+fn the_driver_does_what_a_list_does() {
+    for seed in 1..=200 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let unparked = Arc::new(AtomicBool::new(false));
+        let hook = unparked.clone();
+        let unpark = Box::new(move || hook.store(true, Ordering::Relaxed));
+        let driver = Driver::new(&Clock::new(), Hooks { unpark, ..Hooks::none() });
+        let (handle, clock) = (driver.handle(), driver.clock());
+        let (mut now, mut fired_crowd) = (random.next() >> (4 + random.below(16)), false);
+        let mut timers: Vec<(Key, u64)> = Vec::new();
+        // Until when the owner sleeps, and how much later than the first timer that may be.
+        let mut asleep: Option<(u64, u64)> = None;
+        for step in 0..1000 {
+            let at = deadline(now, seed + step / 100, &mut random);
+            let is_owner = asleep.is_none() && random.below(2) == 0;
+            let chosen = random.below(timers.len().max(1) as u64) as usize;
+            let most = if step % 100 < 20 { 3 } else { 50 };
+            let (mut passed, mut late_by) = (0, None);
+            match random.below(20) {
+                kind @ 0..=5 if timers.len() < most => {
+                    for n in 0..if kind == 0 { 30 } else { 1 } {
+                        let at = at.saturating_add(n * TICK / 5);
+                        let waker = Waker::noop().clone();
+                        let key = handle.arm(clock.instant(at), waker, is_owner);
+                        timers.push((key.expect("it is open"), at));
+                    }
+                }
+                6..=7 if !timers.is_empty() => {
+                    assert!(handle.rearm(timers[chosen].0, clock.instant(at), is_owner));
+                    timers[chosen].1 = at;
+                }
+                8..=9 if !timers.is_empty() => {
+                    assert!(handle.disarm(timers.swap_remove(chosen).0).is_some());
+                }
+                10 => _ = driver.next_deadline(),
+                11 => late_by = Some(random.below(2) * random.below(5 * TICK)),
+                12..=14 if asleep.is_none() && !unparked.swap(false, Ordering::Relaxed) => {
+                    let next = driver.next_deadline().map_or(NEVER, |next| clock.nanos(next));
+                    asleep = Some((next, if fired_crowd { 3 * TICK } else { 0 }));
+                }
+                _ => passed = 1 << random.below(if step % 100 == 0 { 50 } else { 23 }),
+            }
+            // Time passes until the owner wakes up.
+            let until = asleep.take_if(|(until, _)| *until <= now + passed);
+            now = until.map_or(now + passed, |(until, _)| until.max(now));
+            if let Some(late_by) = until.map(|_| 0).or(late_by) {
+                let armed = timers.len();
+                let fired = driver.turn(clock.instant(now - late_by), &mut Vec::new());
+                timers.retain(|&(key, at)| {
+                    let waits = driver.0.timers.lock().wheel.get_mut(key).is_some();
+                    assert!(waits || at <= now, "{at} fires early, at {now}");
+                    assert!(!waits || round_up(at) > now || late_by > 0, "{at} is late");
+                    waits
+                });
+                assert_eq!(fired, armed - timers.len());
+                fired_crowd = if fired > 0 { fired >= CROWD } else { fired_crowd };
+            }
+            if asleep.is_some() && unparked.swap(false, Ordering::Relaxed) {
+                asleep = None;
+            }
+            let earliest = driver.0.earliest.load(Ordering::Relaxed);
+            let first = timers.iter().map(|timer| round_up(timer.1)).min().unwrap_or(NEVER);
+            assert_eq!(earliest == NEVER, timers.is_empty());
+            assert!(earliest <= first.max(now), "{earliest} is after {first}");
+            if let Some((until, slack)) = asleep {
+                assert!(until <= first.saturating_add(slack).max(now), "asleep until {until}");
+            }
+        }
+    }
 }
