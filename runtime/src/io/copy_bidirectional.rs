@@ -49,10 +49,19 @@ where
 {
     let mut to_b = Direction::Copying(Copying::new(BUFFER));
     let mut to_a = Direction::Copying(Copying::new(BUFFER));
+    let mut is_b_first = false;
     poll_fn(|cx| {
         let (mut a, mut b) = (Pin::new(&mut *a), Pin::new(&mut *b));
-        let a_to_b = to_b.poll(cx, a.as_mut(), b.as_mut())?;
-        let b_to_a = to_a.poll(cx, b, a)?;
+        let (a_to_b, b_to_a);
+        if is_b_first {
+            b_to_a = to_a.poll(cx, b.as_mut(), a.as_mut())?;
+            a_to_b = to_b.poll(cx, a, b)?;
+        } else {
+            a_to_b = to_b.poll(cx, a.as_mut(), b.as_mut())?;
+            b_to_a = to_a.poll(cx, b, a)?;
+        }
+        // The first may have used up the budget of the task, so that the second could do nothing.
+        is_b_first = !is_b_first;
         Poll::Ready(Ok((ready!(a_to_b), ready!(b_to_a))))
     })
     .await
@@ -95,10 +104,14 @@ impl Direction {
 #[cfg(all(test, not(windlass_loom)))]
 mod tests {
     use super::*;
+    use crate::coop;
     use crate::time::timeout;
     use crate::{Builder, Scheduler};
     use futures_util::io::{AsyncReadExt, AsyncWriteExt};
     use net::{TcpListener, TcpStream};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::Waker;
     use std::time::Duration;
 
     const LIMIT: Duration = Duration::from_secs(30);
@@ -138,6 +151,67 @@ mod tests {
                 io::Result::Ok(())
             };
             runtime.block_on(timeout(LIMIT, check)).expect("it does not hang").expect("no error");
+        }
+    }
+
+    /// Memory, which is always ready.
+    struct Memory {
+        /// What is read: so many bytes, or zeros without end.
+        left: Option<usize>,
+        written: usize,
+    }
+
+    impl AsyncRead for Memory {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let Some(left) = &mut self.left else { return Poll::Ready(Ok(buf.len())) };
+            let read = buf.len().min(*left);
+            *left -= read;
+            Poll::Ready(Ok(read))
+        }
+    }
+
+    impl AsyncWrite for Memory {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.written += buf.len();
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn an_endless_direction_leaves_the_other_its_turn() {
+        for is_a_endless in [true, false] {
+            let mut endless = Memory { left: None, written: 0 };
+            let mut short = Memory { left: Some(5), written: 0 };
+            {
+                let (a, b) = match is_a_endless {
+                    true => (&mut endless, &mut short),
+                    false => (&mut short, &mut endless),
+                };
+                let mut copy = pin!(copy_bidirectional(a, b));
+                let mut cx = Context::from_waker(Waker::noop());
+                // A turn for each.
+                for _ in 0..2 {
+                    assert!(coop::with_budget(|| copy.as_mut().poll(&mut cx)).is_pending());
+                }
+            }
+            assert_eq!(endless.written, 5, "is_a_endless: {is_a_endless}");
+            assert!(short.written > 0, "is_a_endless: {is_a_endless}");
         }
     }
 
