@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::io::AsyncWrite;
+use rustix::io::Errno;
 
+use super::call::retry_interrupted;
 use super::write_behind::WriteBehind;
 use crate::handle::Handle;
 
@@ -20,10 +22,11 @@ use crate::handle::Handle;
 /// runtime shut down; the shutdown waits for them as long as it may.
 ///
 /// Each value writes in order. Between values, and `println!`, there is no order, but what one write
-/// passes to the blocking thread, up to 256 KiB, is not torn apart by another.
+/// passes to the blocking thread, up to 256 KiB, is not torn apart by another, and what `print!` has
+/// buffered by then comes before it.
 pub struct Stdout {
     handle: Handle,
-    behind: Arc<WriteBehind<io::Stdout>>,
+    behind: Arc<WriteBehind<Unbuffered>>,
 }
 
 /// The standard error output of this process. As [`Stdout`].
@@ -48,7 +51,7 @@ pub struct Stderr {
 #[track_caller]
 #[must_use]
 pub fn stdout() -> Stdout {
-    let behind = Arc::new(WriteBehind::new(io::stdout()));
+    let behind = Arc::new(WriteBehind::new(Unbuffered));
     Stdout { handle: Handle::require("io::stdout"), behind }
 }
 
@@ -63,6 +66,41 @@ pub fn stderr() -> Stderr {
     Stderr { handle: Handle::require("io::stderr"), behind }
 }
 
+/// The standard output without the buffer that std puts in front of it. That keeps what it could not
+/// write, and would write it after the caller, who was told of the error, has written it again.
+///
+/// An error in writing what `print!` has left there is the caller's too, whose bytes come after that
+/// or not at all.
+struct Unbuffered;
+
+impl Write for &Unbuffered {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let mut stdout = io::stdout().lock();
+        stdout.flush()?;
+        match rustix::io::write(&stdout, buf) {
+            // As std does: a closed output takes everything.
+            Err(Errno::BADF) => Ok(buf.len()),
+            result => Ok(result?),
+        }
+    }
+
+    fn write_all(&mut self, mut buf: &[u8]) -> io::Result<()> {
+        // Nothing comes between two parts. The same thread may lock it again.
+        let _whole = io::stdout().lock();
+        while !buf.is_empty() {
+            match retry_interrupted(|| self.write(buf))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => buf = &buf[written..],
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The methods and traits of one of the two, which differ in nothing but the target.
 macro_rules! write_methods {
     ($Output:ident) => {
@@ -74,7 +112,8 @@ macro_rules! write_methods {
             ///
             /// # Errors
             /// [`BrokenPipe`](io::ErrorKind::BrokenPipe), others of the operating system, and that
-            /// the runtime has been shut down.
+            /// the runtime has been shut down. Some of the bytes may have been written; the others
+            /// are dropped.
             pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 let written = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, buf)).await?;
                 self.flush().await?;

@@ -32,6 +32,7 @@ fn scenes() {
         "small_disk" => files::small_disk(runtime),
         "closed_output" => streams::closed_output(&runtime),
         "empty_input" => streams::empty_input(&runtime),
+        "full_output" => streams::full_output(&runtime),
         scene => panic!("there is no scene {scene:?}"),
     }
     // Past the harness, which prints too.

@@ -1,6 +1,6 @@
-//! The standard streams, when the other end has gone.
+//! The standard streams, when the other end has gone or is slow.
 
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Command, Stdio};
 
 use runtime::Runtime;
@@ -39,7 +39,7 @@ fn an_output_that_nobody_reads_any_more_is_a_broken_pipe() {
     for mode in MODES {
         let mut child = scene("closed_output", mode).spawn().expect("this program can be started");
         let output = child.stdout.take().expect("it is piped");
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(output));
+        let mut lines = BufRead::lines(BufReader::new(output));
         while !lines.next().expect("it prints").expect("text").contains("-ready") {}
         drop(lines);
         let output = child.wait_with_output().expect("it ends");
@@ -82,5 +82,44 @@ fn an_input_that_is_empty_or_closed_is_at_its_end() {
         }
         let played = closed.stderr(Stdio::piped()).output().expect("it can be started");
         assert!(played.status.success(), "{mode}: {}", String::from_utf8_lossy(&played.stderr));
+    }
+}
+
+/// Writes to a full pipe that must not be waited for, until it takes three letters.
+pub(super) fn full_output(runtime: &Runtime) {
+    let stdout = std::io::stdout();
+    rustix::io::ioctl_fionbio(&stdout, true).expect("it is a pipe");
+    for size in [4096, 1] {
+        while rustix::io::write(&stdout, &[b'x'; 4096][..size]).is_ok() {}
+    }
+    print!("-before");
+    runtime.block_on(async {
+        let mut output = io::stdout();
+        let error = output.write_all(b"-abc").await.expect_err("it is full");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        // The test begins to read when it has seen this.
+        io::stderr().write_all(b"-refused\n").await.expect("it is read");
+        while let Err(error) = output.write_all(b"-abc").await {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        }
+    });
+}
+
+#[test]
+fn what_a_full_output_refused_arrives_once_when_it_is_written_again() {
+    let _alone = alone();
+    for mode in MODES {
+        let mut child = scene("full_output", mode).spawn().expect("this program can be started");
+        let mut errors = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut said = String::new();
+        while !said.ends_with("-refused\n") {
+            assert!(errors.read_line(&mut said).expect("text") > 0, "{mode}: {said}");
+        }
+        let output = child.wait_with_output().expect("it ends");
+        errors.read_to_string(&mut said).expect("text");
+        assert!(output.status.success(), "{mode}, {}: {said}", output.status);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let (_, text) = text.split_once('-').expect("it was written in the end");
+        assert_eq!(text, "before-abc", "{mode}");
     }
 }
