@@ -12,6 +12,7 @@ use futures_util::io::AsyncRead;
 
 use super::call::retry_interrupted;
 use crate::coop;
+use crate::panics::contain;
 use crate::sync::{Condvar, Mutex, wait_for};
 
 /// How much one read asks for.
@@ -123,7 +124,7 @@ impl Input {
             }
             let waiters = mem::take(&mut state.waiters);
             drop(state);
-            waiters.into_iter().for_each(Waker::wake);
+            waiters.into_iter().for_each(|waker| contain(|| waker.wake()));
             state = self.state.lock();
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::call::Call;
 use crate::coop;
 use crate::handle::Handle;
+use crate::panics::contain;
 use crate::sync::Mutex;
 
 /// How many bytes are accepted before the blocking thread has taken those that came before. As many
@@ -77,7 +78,7 @@ impl Waiters {
     }
 
     fn wake(self) {
-        self.0.into_iter().for_each(Waker::wake);
+        self.0.into_iter().for_each(|waker| contain(|| waker.wake()));
     }
 }
 

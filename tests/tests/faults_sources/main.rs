@@ -33,6 +33,8 @@ fn scenes() {
         "closed_output" => streams::closed_output(&runtime),
         "empty_input" => streams::empty_input(&runtime),
         "full_output" => streams::full_output(&runtime),
+        "panicking_writer" => streams::panicking_writer(&runtime),
+        "panicking_reader" => streams::panicking_reader(&runtime),
         scene => panic!("there is no scene {scene:?}"),
     }
     // Past the harness, which prints too.

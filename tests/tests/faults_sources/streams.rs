@@ -1,11 +1,16 @@
-//! The standard streams, when the other end has gone or is slow.
+//! The standard streams, when the other end has gone or is slow, and when a waker panics.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use runtime::Runtime;
-use runtime::io::{self, AsyncReadExt, AsyncWriteExt};
-use windlass_tests::scene;
+use runtime::io::{self, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use runtime::time::timeout;
+use windlass_tests::{Scene, scene};
 
 use super::{MODES, alone, assert_sleeps};
 
@@ -121,5 +126,81 @@ fn what_a_full_output_refused_arrives_once_when_it_is_written_again() {
         let text = String::from_utf8_lossy(&output.stdout);
         let (_, text) = text.split_once('-').expect("it was written in the end");
         assert_eq!(text, "before-abc", "{mode}");
+    }
+}
+
+struct PanicOnWake;
+
+impl Wake for PanicOnWake {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+/// Far above what is waited for on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Has wakers that panic wait for room in the output, and for its end.
+pub(super) fn panicking_writer(runtime: &Runtime) {
+    let write = async {
+        let mut output = io::stdout();
+        let waker = Waker::from(Arc::new(PanicOnWake));
+        let mut cx = Context::from_waker(&waker);
+        let mut accepted = 0;
+        while let Poll::Ready(written) =
+            Pin::new(&mut output).poll_write(&mut cx, &[b'\n'; 64 * 1024])
+        {
+            accepted += written.expect("a pipe");
+        }
+        assert!(Pin::new(&mut output).poll_flush(&mut cx).is_pending(), "nobody reads");
+        // The test begins to read when it has seen this.
+        let accepted = format!("-accepted {accepted}\n");
+        io::stderr().write_all(accepted.as_bytes()).await.expect("it is read");
+        output.flush().await.expect("a pipe");
+        output.write_all(b"-after").await.expect("a pipe");
+    };
+    runtime.block_on(timeout(LIMIT, write)).expect("it does not hang");
+}
+
+#[test]
+fn a_writer_whose_waker_panics_loses_nothing_and_can_go_on() {
+    let _alone = alone();
+    for mode in MODES {
+        let mut scene = Scene::start(scene("panicking_writer", mode));
+        let accepted: usize = scene.wait_for_error("-accepted ").parse().expect("a number");
+        let (output, _) = scene.end();
+        let (bytes, _) = output.split_once("-after").expect("all of it arrived");
+        let bytes = bytes.bytes().rev().take_while(|&byte| byte == b'\n').count();
+        assert_eq!(bytes, accepted, "{mode}");
+    }
+}
+
+/// Has a waker that panics wait for the first line of the input, and reads two.
+pub(super) fn panicking_reader(runtime: &Runtime) {
+    let read = async {
+        let mut input = io::stdin();
+        let waker = Waker::from(Arc::new(PanicOnWake));
+        let read = Pin::new(&mut input).poll_read(&mut Context::from_waker(&waker), &mut [0; 8]);
+        assert!(read.is_pending(), "nothing has been written yet");
+        let mut lines = io::BufReader::new(input).lines();
+        for _ in 0..2 {
+            io::stdout().write_all(b"-next\n").await.expect("it is read");
+            let line = futures_util::StreamExt::next(&mut lines).await;
+            assert_eq!(line.expect("no end yet").expect("a pipe"), "line");
+        }
+    };
+    runtime.block_on(timeout(LIMIT, read)).expect("it does not hang");
+}
+
+#[test]
+fn a_reader_whose_waker_panics_leaves_the_input_to_others() {
+    let _alone = alone();
+    for mode in MODES {
+        let mut scene = Scene::start(scene("panicking_reader", mode));
+        for _ in 0..2 {
+            scene.wait_for("-next");
+            scene.say("line");
+        }
+        scene.end();
     }
 }
