@@ -65,10 +65,14 @@ struct Queue {
 struct Waiters(Vec<Waker>);
 
 impl Waiters {
-    fn add(&mut self, waker: Waker) {
-        if !self.0.iter().any(|other| other.will_wake(&waker)) {
-            self.0.push(waker);
+    /// Gives back a waker that is there already, to be dropped once the lock is released.
+    #[must_use]
+    fn add(&mut self, waker: Waker) -> Option<Waker> {
+        if self.0.iter().any(|other| other.will_wake(&waker)) {
+            return Some(waker);
         }
+        self.0.push(waker);
+        None
     }
 
     /// Takes all, to be woken once the lock is released.
@@ -126,7 +130,9 @@ where
         }
         let accepted = buf.len().min(LIMIT - queue.bytes.len());
         if accepted == 0 {
-            queue.for_room.add(waker);
+            let duplicate = queue.for_room.add(waker);
+            drop(queue);
+            drop(duplicate);
             return Poll::Pending;
         }
         if queue.bytes.capacity() == 0 {
@@ -180,7 +186,9 @@ where
         if queue.is_settled() {
             return Poll::Ready(());
         }
-        queue.for_the_end.add(waker);
+        let duplicate = queue.for_the_end.add(waker);
+        drop(queue);
+        drop(duplicate);
         Poll::Pending
     }
 
