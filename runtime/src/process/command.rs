@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 
-use super::Child;
+use super::{Child, orphans};
 use crate::fs::PathError;
 use crate::handle::Handle;
 
@@ -193,6 +193,7 @@ impl Command {
     #[track_caller]
     pub fn spawn(&mut self) -> io::Result<Child> {
         let handle = Handle::require("Command::spawn");
+        orphans::try_again();
         let std = self.std.spawn().map_err(|error| {
             PathError::wrap(error, "run", Path::new(self.std.get_program()), None)
         })?;

@@ -5,7 +5,8 @@
 //! outputs are asynchronous streams.
 //!
 //! No zombie is left: a child that ends after its [`Child`], or the whole runtime, was dropped is
-//! reaped by a thread that exists as long as there are such children.
+//! reaped by a thread that exists as long as there are such children. Where the system has no thread
+//! for that, it waits for the next [`Command`] that is run.
 //!
 //! # Examples
 //! ```

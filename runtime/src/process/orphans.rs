@@ -2,11 +2,13 @@
 //!
 //! One thread does it. It is started with the first orphan and leaves with the last, belongs to no
 //! runtime, and sleeps in `poll` on the processes' file descriptors and on a socket that announces
-//! further orphans. Children without a descriptor (systems other than Linux, or a sandbox) are asked
-//! every [`INTERVAL`] instead. A handler for `SIGCHLD` would do for all, but a program may block that
-//! signal in every thread, and this module should not change how signals are handled.
+//! further orphans. Children without a descriptor (systems other than Linux, a sandbox, or no file
+//! left for it) are asked every [`INTERVAL`] instead, and so are all while there is no file for the
+//! socket. Where no thread is to be had, the next orphan and the next command try again. A handler
+//! for `SIGCHLD` would do for all, but a program may block that signal in every thread, and this
+//! module should not change how signals are handled.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -26,7 +28,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Default)]
 struct Orphanage {
     new: Vec<Orphan>,
-    /// Writes to the thread; there is one if, and only if, the thread runs.
+    has_thread: bool,
+    /// Writes to the thread; it has none as long as there are no files for it.
     bell: Option<UnixStream>,
 }
 
@@ -42,27 +45,39 @@ pub(super) fn adopt(child: Child) {
     let pidfd = pidfd(&child);
     let mut orphanage = ORPHANAGE.lock();
     orphanage.new.push(Orphan { child, pidfd });
-    if let Some(bell) = &mut orphanage.bell {
-        // Fails when it is full; then it rings already.
-        let _ = bell.write(&[0]);
-        return;
+    orphanage.call_thread();
+}
+
+/// Sees to the orphans that could not have a thread.
+pub(super) fn try_again() {
+    let mut orphanage = ORPHANAGE.lock();
+    if !orphanage.new.is_empty() {
+        orphanage.call_thread();
     }
-    if let Ok((bell, ringer)) = UnixStream::pair() {
-        let is_ready = ringer.set_nonblocking(true).and(bell.set_nonblocking(true)).is_ok();
-        let thread = thread::Builder::new().name("runtime-reaper".to_owned());
-        if is_ready && thread.spawn(move || serve(&bell)).is_ok() {
-            orphanage.bell = Some(ringer);
+}
+
+impl Orphanage {
+    /// Has the thread take over the new orphans. They stay in the list where there can be none.
+    fn call_thread(&mut self) {
+        if self.has_thread {
+            if let Some(bell) = &mut self.bell {
+                // Fails when it is full; then it rings already.
+                let _ = bell.write(&[0]);
+            }
             return;
         }
+        self.new.retain_mut(|orphan| !orphan.is_over());
+        if !self.new.is_empty() {
+            let thread = thread::Builder::new().name("runtime-reaper".to_owned());
+            self.has_thread = thread.spawn(serve).is_ok();
+        }
     }
-    // No thread and no descriptor is to be had. They wait in the list for the next orphan; those that
-    // have ended go now.
-    orphanage.new.retain_mut(|orphan| !orphan.is_over());
 }
 
 /// The life of the thread.
-fn serve(bell: &UnixStream) {
+fn serve() {
     let mut orphans: Vec<Orphan> = Vec::new();
+    let mut bell = None;
     loop {
         {
             let mut orphanage = ORPHANAGE.lock();
@@ -70,20 +85,32 @@ fn serve(bell: &UnixStream) {
             orphans.retain_mut(|orphan| !orphan.is_over());
             if orphans.is_empty() {
                 // Under the lock: who comes later starts another thread.
+                orphanage.has_thread = false;
                 orphanage.bell = None;
                 return;
             }
+            if bell.is_none() {
+                (bell, orphanage.bell) = new_bell().ok().unzip();
+            }
         }
-        wait(bell, &orphans);
+        wait(bell.as_ref(), &orphans);
     }
 }
 
+/// What the thread listens to, and what the others ring.
+fn new_bell() -> io::Result<(UnixStream, UnixStream)> {
+    let (bell, ringer) = UnixStream::pair()?;
+    bell.set_nonblocking(true)?;
+    ringer.set_nonblocking(true)?;
+    Ok((bell, ringer))
+}
+
 /// Waits until an orphan may have ended, or there is a new one.
-fn wait(mut bell: &UnixStream, orphans: &[Orphan]) {
+fn wait(bell: Option<&UnixStream>, orphans: &[Orphan]) {
     let pidfds = orphans.iter().filter_map(|orphan| orphan.pidfd.as_ref());
     let mut fds: Vec<_> = pidfds
         .map(AsFd::as_fd)
-        .chain([bell.as_fd()])
+        .chain(bell.map(AsFd::as_fd))
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
         .collect();
     let can_all_announce = fds.len() == orphans.len() + 1;
@@ -93,8 +120,10 @@ fn wait(mut bell: &UnixStream, orphans: &[Orphan]) {
         // Out of memory, or more children than this process may have files.
         thread::sleep(INTERVAL);
     }
-    // Empties it; it fails when it is empty.
-    let _ = bell.read(&mut [0; 1024]);
+    if let Some(mut bell) = bell {
+        // Empties it; it fails when it is empty.
+        let _ = bell.read(&mut [0; 1024]);
+    }
 }
 
 impl Orphan {

@@ -31,6 +31,8 @@ fn scenes() {
         "broken_disk" => files::broken_disk(&runtime),
         "small_disk" => files::small_disk(runtime),
         "closed_output" => streams::closed_output(&runtime),
+        "no_files" => processes::no_files(&runtime),
+        "no_threads" => processes::no_threads(&runtime),
         "empty_input" => streams::empty_input(&runtime),
         "full_output" => streams::full_output(&runtime),
         "panicking_writer" => streams::panicking_writer(&runtime),

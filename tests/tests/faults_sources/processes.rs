@@ -5,11 +5,13 @@ use std::process::Stdio;
 
 use futures_util::future::join_all;
 use runtime::io::AsyncReadExt;
-use runtime::process::Command;
-use runtime::spawn;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use runtime::process::{Child, ChildStdin, Command};
+use runtime::{Runtime, Scheduler, spawn};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::{kill_process, test_kill_process};
+use windlass_tests::{Scene, scene};
 
-use super::{alone, assert_sleeps, both_modes, wait_until};
+use super::{MODES, alone, assert_sleeps, both_modes, wait_until};
 
 fn sh(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -150,4 +152,67 @@ fn an_output_that_never_ends_can_be_given_up() {
         kill_process(id, Signal::KILL).expect("it sleeps, with nobody at its pipe");
         wait_until(|| children() == 0, "a child is left");
     });
+}
+
+/// A child, its number, and what it ends without.
+fn start(runtime: &Runtime) -> (Child, Pid, ChildStdin) {
+    let _entered = runtime.enter();
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat is there");
+    let id = child.id().and_then(|id| Pid::from_raw(id as i32)).expect("it runs");
+    let stdin = child.stdin.take().expect("it is piped");
+    (child, id, stdin)
+}
+
+/// Drops two children while this process can open nothing. One ends then, the other one later.
+pub(super) fn no_files(runtime: &Runtime) {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).expect("less is allowed");
+    let (first, first_id, first_stdin) = start(runtime);
+    let (second, second_id, second_stdin) = start(runtime);
+    let mut files = Vec::new();
+    let mut open_all = || {
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            files.push(file);
+        }
+    };
+    open_all();
+    // Each of these has a file, and whoever found two of them free could be woken.
+    drop(first);
+    open_all();
+    drop(second);
+    open_all();
+    drop(first_stdin);
+    open_all();
+    wait_until(|| test_kill_process(first_id).is_err(), "a zombie is left without files");
+    drop(files);
+    drop(second_stdin);
+    wait_until(|| test_kill_process(second_id).is_err(), "a zombie is left");
+}
+
+/// Drops a child while this process can have no further thread.
+pub(super) fn no_threads(runtime: &Runtime) {
+    std::thread::Builder::new().spawn(|| ()).expect_err("no stack is so large");
+    let (child, id, stdin) = start(runtime);
+    drop(child);
+    drop(stdin);
+    let run = || runtime.block_on(async { Command::new("true").status().await }).expect("true");
+    let is_reaped = || run().success() && test_kill_process(id).is_err();
+    wait_until(is_reaped, "a zombie is left after further commands");
+}
+
+#[test]
+fn a_child_that_is_dropped_without_files_left_is_reaped() {
+    let _alone = alone();
+    for mode in MODES {
+        Scene::start(scene("no_files", mode)).end();
+    }
+}
+
+/// The workers of the other mode are threads, which this process cannot have.
+#[test]
+fn a_child_that_is_dropped_without_threads_left_is_reaped_with_later_commands() {
+    let _alone = alone();
+    let mut command = scene("no_threads", Scheduler::SingleThreaded);
+    command.env("RUST_MIN_STACK", (1_u64 << 50).to_string());
+    Scene::start(command).end();
 }
