@@ -98,6 +98,39 @@ fn output_and_status_are_those_of_the_program() {
     });
 }
 
+/// Also where that fails, a later call finds the streams as they were.
+#[test]
+fn output_chooses_streams_for_itself_only() {
+    let _alone = alone();
+    let _watchdog = watch();
+    let ours = [0, 1, 2].map(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")));
+    let ours = ours.map(|link| link.expect("it is open").display().to_string() + "\n");
+    both_modes(|runtime| {
+        let dir = windlass_tests::Dir::new();
+        let path = dir.file("streams");
+        let fd = "/proc/$$/fd";
+        let links = format!("$(readlink {fd}/0 {fd}/1 {fd}/2)");
+        let mut command = sh(&format!("links=\"{links}\"; echo \"$links\" > \"$0\""));
+        command.arg(&path);
+        let streams = || std::fs::read_to_string(&path).expect("sh wrote it");
+        runtime.block_on(async {
+            command.current_dir("/no/such").output().await.expect_err("no directory");
+            assert!(command.current_dir("/").status().await.expect("sh is there").success());
+            assert_eq!(streams(), ours.concat());
+            assert!(command.output().await.expect("sh is there").status.success());
+            assert!(streams().starts_with("/dev/null\npipe:["), "{}", streams());
+            let mut child = command.spawn().expect("sh is there");
+            assert!(child.stdin.is_none() && child.stdout.is_none() && child.stderr.is_none());
+            assert!(child.wait().await.expect("it ends").success());
+            assert_eq!(streams(), ours.concat());
+            // What the user has chosen stays.
+            command.stderr(Stdio::null()).output().await.expect("sh is there");
+            assert!(command.status().await.expect("sh is there").success());
+            assert_eq!(streams(), format!("{}{}/dev/null\n", ours[0], ours[1]));
+        });
+    });
+}
+
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let _alone = alone();

@@ -233,16 +233,22 @@ impl Command {
     /// Outside of a runtime.
     #[track_caller]
     pub fn output(&mut self) -> impl Future<Output = io::Result<Output>> + use<> {
+        self.default_streams(Stdio::null, Stdio::piped);
+        let child = self.spawn();
+        // Those of `spawn` again, or the next one would pipe what nobody reads.
+        self.default_streams(Stdio::inherit, Stdio::inherit);
+        async move { child?.wait_with_output().await }
+    }
+
+    fn default_streams(&mut self, input: fn() -> Stdio, output: fn() -> Stdio) {
         if !self.has_stdin {
-            self.std.stdin(Stdio::null());
+            self.std.stdin(input());
         }
         if !self.has_stdout {
-            self.std.stdout(Stdio::piped());
+            self.std.stdout(output());
         }
         if !self.has_stderr {
-            self.std.stderr(Stdio::piped());
+            self.std.stderr(output());
         }
-        let child = self.spawn();
-        async move { child?.wait_with_output().await }
     }
 }
