@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Ends waits on time.
 ///
 /// `epoll_wait` counts milliseconds, rounds them up, and lets the kernel be late by 50 us or a
-/// thousandth of the timeout, whichever is more. So a long wait sleeps with a timeout that is
+/// thousandth of the timeout, a 200th of it on a thread of low priority, whichever is more. So a long wait sleeps with a timeout that is
 /// surely over before the deadline, which costs no system call of its own, and only the last piece
 /// of less than two milliseconds is ended by a timerfd, which the kernel fires to the microsecond.
 #[cfg(target_os = "linux")]
@@ -53,9 +53,7 @@ impl Alarm {
     /// ends the sleep.
     pub(crate) fn sleep_time(&mut self, deadline: Instant, left: Duration) -> Option<Duration> {
         if left >= COARSE {
-            let margin = left / 512 + Duration::from_micros(200);
-            let whole_ms = (left - margin).as_millis().min(LONGEST.as_millis());
-            return Some(Duration::from_millis(whole_ms as u64));
+            return Some(surely_over(left));
         }
         let is_armed = self
             .armed_for
@@ -82,6 +80,14 @@ impl Alarm {
     }
 }
 
+/// A timeout in whole milliseconds that is over before `left`, though the kernel be late.
+#[cfg(target_os = "linux")]
+fn surely_over(left: Duration) -> Duration {
+    let margin = left / 128 + Duration::from_micros(200);
+    let whole_ms = (left - margin).as_millis().min(LONGEST.as_millis());
+    Duration::from_millis(whole_ms as u64)
+}
+
 /// Elsewhere the poller's own timeout has to do; it is rounded up, never early.
 #[cfg(not(target_os = "linux"))]
 pub(crate) struct Alarm;
@@ -94,5 +100,22 @@ impl Alarm {
 
     pub(crate) fn sleep_time(&mut self, _deadline: Instant, left: Duration) -> Option<Duration> {
         Some(left.min(LONGEST))
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// What `select_estimate_accuracy` in the kernel's `fs/select.c` allows where `nice` is above 0.
+    #[test]
+    fn a_long_wait_ends_before_its_deadline_however_late_the_kernel_is() {
+        for step in 0..200 {
+            let left = COARSE + Duration::from_micros(37 * step * step * step * step);
+            let timeout = surely_over(left);
+            let late = (timeout / 200).min(Duration::from_millis(100));
+            let late = late.max(Duration::from_micros(50));
+            assert!(timeout + late < left, "{timeout:?} of {left:?}");
+        }
     }
 }
