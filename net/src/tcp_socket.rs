@@ -3,6 +3,7 @@
 use crate::handle::{Handle, LateHandle};
 use crate::tcp_listener::TcpListener;
 use crate::tcp_stream::TcpStream;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -129,7 +130,6 @@ impl TcpSocket {
     ) -> io::Result<TcpStream> {
         match self.0.connect(&addr.into()) {
             Ok(()) => {}
-            // Interrupted, it goes on as well.
             Err(error) if is_in_progress(&error) => {}
             Err(error) => return Err(error),
         }
@@ -272,9 +272,9 @@ pub(crate) fn set_keepalive(socket: &Socket, keepalive: Option<Duration>) -> io:
     }
 }
 
+/// Whether a connection is being made in spite of the error; interrupted, it goes on as well.
 fn is_in_progress(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
-        || matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+    matches!(Errno::from_io_error(error), Some(Errno::INPROGRESS | Errno::INTR))
 }
 
 impl AsFd for TcpSocket {
@@ -286,5 +286,18 @@ impl AsFd for TcpSocket {
 impl AsRawFd for TcpSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// The last says that the system has no room for another route, and begins nothing.
+    #[test]
+    fn only_a_connection_that_goes_on_is_waited_for() {
+        let is_waited_for = |errno: Errno| is_in_progress(&errno.into());
+        assert!(is_waited_for(Errno::INPROGRESS) && is_waited_for(Errno::INTR));
+        assert!(!is_waited_for(Errno::AGAIN));
     }
 }
