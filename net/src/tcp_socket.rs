@@ -129,11 +129,14 @@ impl TcpSocket {
         handle: &Handle,
     ) -> io::Result<TcpStream> {
         match self.0.connect(&addr.into()) {
-            Ok(()) => {}
-            Err(error) if is_in_progress(&error) => {}
-            Err(error) => return Err(error),
+            // Not always connected yet: with `TCP_FASTOPEN_CONNECT` the first write does that, and
+            // whoever waited before it would wait for ever.
+            Ok(()) => Ok(TcpStream::new(OwnedFd::from(self.0).into(), handle)),
+            Err(error) if is_in_progress(&error) => {
+                TcpStream::connecting(OwnedFd::from(self.0).into(), handle).await
+            }
+            Err(error) => Err(error),
         }
-        TcpStream::connecting(OwnedFd::from(self.0).into(), handle).await
     }
 
     /// Whether the local address may be bound though connections of a former owner linger.

@@ -6,6 +6,7 @@ use futures_util::future::join;
 use net::{Driver, Interest, TcpListener, TcpSocket, TcpStream};
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -372,6 +373,48 @@ fn a_socket_made_elsewhere_can_be_connected() {
         let addr: SocketAddr = listener.local_addr().expect("it is bound");
         let stream = socket.connect(addr).await.expect("it listens");
         assert_eq!(stream.peer_addr().expect("it is connected"), addr);
+    });
+}
+
+/// Neither the runtime nor what it depends on has these options, so another program sets them on the
+/// socket, which is its standard input.
+#[cfg(target_os = "linux")]
+fn set_fast_open(socket: &TcpSocket) -> bool {
+    const SCRIPT: &str = "my ($FASTOPEN_CONNECT, $FASTOPEN_NO_COOKIE) = (30, 34);
+        for ($FASTOPEN_CONNECT, $FASTOPEN_NO_COOKIE) {
+            setsockopt(STDIN, 6, $_, pack('i', 1)) or die $!;
+        }";
+    let shared = socket.as_fd().try_clone_to_owned().expect("a descriptor");
+    let perl = std::process::Command::new("perl").args(["-e", SCRIPT]).stdin(shared).status();
+    perl.is_ok_and(|status| status.success())
+        && std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fastopen")
+            .is_ok_and(|flags| flags.trim().parse::<u32>().is_ok_and(|flags| flags & 1 != 0))
+}
+
+/// With TCP Fast Open the connection is made by the first write.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_that_the_first_write_makes_is_not_waited_for() {
+    let _watchdog = watchdog();
+    let driver = driver();
+    let _entered = driver.handle().enter();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    if !set_fast_open(&socket) {
+        let skipped = "skipped what needs `perl` and TCP Fast Open, which this machine has not";
+        writeln!(std::io::stderr(), "{skipped}").expect("somebody reads");
+        return;
+    }
+    let listener = std::net::TcpListener::bind(LOOPBACK).expect("the loopback has ports");
+    let addr = listener.local_addr().expect("it is bound");
+    let connected = poll_now(&mut pin!(socket.connect(addr)));
+    let Poll::Ready(Ok(mut stream)) = connected else { panic!("{connected:?}") };
+    driver.block_on(async {
+        stream.write_all(b"hello").await.expect("it listens");
+        let (mut peer, _) = listener.accept().expect("it is connected");
+        let mut buf = [0; 8];
+        assert_eq!(peer.read(&mut buf).expect("it is connected"), 5);
+        peer.write_all(b"ACK").expect("it is connected");
+        assert_eq!(stream.read(&mut buf).await.expect("it is connected"), 3);
     });
 }
 
