@@ -69,7 +69,9 @@ impl TcpStream {
             let addrs = resolve(target, &handle).await?;
             let mut failures = Failures::default();
             for &addr in addrs.as_slice() {
-                match TcpSocket::new_for(addr)?.connect_with(addr, &handle).await {
+                let connecting =
+                    async { TcpSocket::new_for(addr)?.connect_with(addr, &handle).await };
+                match connecting.await {
                     Ok(stream) => return Ok(stream),
                     Err(error) => failures.add(addr, error),
                 }
