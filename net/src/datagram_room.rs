@@ -3,8 +3,11 @@
 use crate::driver::registered::Registered;
 use crate::interest::Interest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::pin::pin;
+use std::task::Poll;
 
 /// Sends to an address, waiting until there is room in the sender's buffer and in the queue there.
 ///
@@ -12,6 +15,9 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// the queue there is one only for senders that are connected to it; others would wait for ever,
 /// unless a datagram of their own is among those that fill it. So if it is that queue, a second
 /// socket, the scout, is connected to the address, only to be told.
+///
+/// The socket's readiness is not asked before an attempt: it is unset also while the queue of a
+/// connected peer is full, which says nothing about other queues.
 ///
 /// # No wake-up is lost
 /// After an attempt has found the queue full, (1) the scout's readiness is cleared, (2) the system
@@ -25,9 +31,13 @@ pub(crate) async fn send_to(
 ) -> io::Result<usize> {
     let mut scout = None;
     loop {
-        let attempt = |socket: &UnixDatagram| attempt(socket, &mut send);
-        if let Some(size) = socket.io(Interest::WRITABLE, attempt).await? {
+        poll_fn(|context| socket.poll_budget(context)).await;
+        if let Some(size) = unless_blocked(socket.attempt_regardless(&mut send))? {
             return Ok(size);
+        }
+        if unless_blocked(socket.attempt_regardless(has_own_room))?.is_none() {
+            own_room(socket).await?;
+            continue;
         }
         let scout = match &scout {
             Some(scout) => scout,
@@ -44,21 +54,51 @@ pub(crate) async fn send_to(
 /// Sends if there is room, both here and there.
 pub(crate) fn try_send_to(
     socket: &Registered<UnixDatagram>,
-    mut send: impl FnMut(&UnixDatagram) -> io::Result<usize>,
+    send: impl FnMut(&UnixDatagram) -> io::Result<usize>,
 ) -> io::Result<usize> {
-    let sent = socket.try_io(Interest::WRITABLE, |socket| attempt(socket, &mut send))?;
-    sent.ok_or_else(would_block)
+    if let Some(size) = unless_blocked(socket.attempt_regardless(send))? {
+        return Ok(size);
+    }
+    // Clears the readiness if it is the own buffer, so that `writable` waits for that.
+    unless_blocked(socket.try_io(Interest::WRITABLE, has_own_room))?;
+    Err(would_block())
 }
 
-/// One attempt, of which `WouldBlock` means that the own buffer is full, and `None` that the queue
-/// there is: that says nothing about this socket, which stays ready to send elsewhere.
-fn attempt(
-    socket: &UnixDatagram,
-    send: &mut impl FnMut(&UnixDatagram) -> io::Result<usize>,
-) -> io::Result<Option<usize>> {
-    match send(socket) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock && has_room(socket)? => Ok(None),
-        sent => sent.map(Some),
+/// Waits for room in the own buffer.
+///
+/// # No wake-up is lost
+/// Another operation may clear the readiness because the queue of the connected peer is full, after
+/// the event that told of room here. So whoever is to wait (1) leaves its waker, (2) asks the system
+/// once more: room that is made later is an event, and events wake also those whose bit is unset.
+async fn own_room(socket: &Registered<UnixDatagram>) -> io::Result<()> {
+    let mut room = pin!(socket.io(Interest::WRITABLE, has_own_room));
+    poll_fn(|context| match room.as_mut().poll(context) {
+        Poll::Pending => match unless_blocked(socket.attempt_regardless(has_own_room)) {
+            Ok(None) => Poll::Pending,
+            known => Poll::Ready(known.map(drop)),
+        },
+        outcome => outcome,
+    })
+    .await
+}
+
+/// Fails with `WouldBlock` if the own buffer is full.
+///
+/// The system checks that before it looks for the receiver, so this sends to what is never one, the
+/// root folder: any error that speaks of it means room. `poll` cannot be asked, for it wants three
+/// quarters of the buffer to be free, and room at the connected peer.
+fn has_own_room(socket: &UnixDatagram) -> io::Result<()> {
+    match socket.send_to(b"", "/") {
+        Err(error)
+            if matches!(
+                error.kind(),
+                // The last is about an earlier peer, and told only once.
+                ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionReset
+            ) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -73,11 +113,19 @@ fn connected(
     Ok(Registered::new(scout, socket.handle()))
 }
 
-/// Whether there is room in the buffer of a socket and, if it is connected, in the queue there.
-fn has_room(socket: &UnixDatagram) -> io::Result<bool> {
-    let mut files = [PollFd::new(socket, PollFlags::OUT)];
+/// Whether there is room in the queue to which a scout is connected.
+fn has_room(scout: &UnixDatagram) -> io::Result<bool> {
+    let mut files = [PollFd::new(scout, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     Ok(poll(&mut files, Some(&now))? > 0)
+}
+
+/// `None` for `WouldBlock`.
+fn unless_blocked<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 fn would_block() -> io::Error {

@@ -117,6 +117,9 @@ impl UnixDatagram {
     /// told of room in a queue that it is not connected to takes a second socket meanwhile, which
     /// this future holds.
     ///
+    /// Room in this socket's own buffer, once that was full, is announced to nobody as long as the
+    /// queue of a peer that it is connected to is full too: that it waits for as well.
+    ///
     /// **Cancel safety**: safe, nothing has been sent unless the future is done.
     ///
     /// # Errors
@@ -136,7 +139,8 @@ impl UnixDatagram {
     /// Sends a datagram to the socket at a path, without waiting.
     ///
     /// If this fails because the queue there is full, [`writable`](UnixDatagram::writable) does not
-    /// wait for room in it: it speaks of this socket, and returns at once.
+    /// wait for room in it: it speaks of this socket and of the peer that it is connected to, and
+    /// may return at once.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room for it, here or there, and

@@ -11,6 +11,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use support::{Count, TempPath, driver, poll, poll_now, run, settle, turn_until, watchdog};
 
+fn send_buffer(socket: &UnixDatagram) -> usize {
+    rustix::net::sockopt::socket_send_buffer_size(socket).expect("it can be asked")
+}
+
 #[test]
 fn datagrams_go_to_a_path_and_back() {
     run(async {
@@ -135,6 +139,102 @@ fn a_sender_waits_for_room_that_another_has_taken() {
     let elsewhere = poll_now(&mut pin!(modest.send_to(b"z", &other_path)));
     assert!(matches!(elsewhere, Poll::Ready(Ok(1))), "{elsewhere:?}");
     assert_eq!(driver.registrations(), 0, "the scouts are gone, and nothing else had to wait");
+}
+
+/// What the system calls writable is a buffer of which three quarters are free; it sends as long as
+/// any of it is.
+#[test]
+fn what_one_receiver_leaves_unread_stops_nothing_for_another() {
+    let _watchdog = watchdog();
+    let driver = driver();
+    let _entered = driver.handle().enter();
+    let (stalled_path, path) = (TempPath::new("dgram"), TempPath::new("dgram"));
+    let _stalled = UnixDatagram::bind(&stalled_path).expect("the path is free");
+    let server = UnixDatagram::bind(&path).expect("the path is free");
+    let greedy = UnixDatagram::unbound().expect("a socket");
+    while greedy.try_send_to(b"x", &path).is_ok() {}
+    let sender = UnixDatagram::unbound().expect("a socket");
+    let half = send_buffer(&sender) / 2;
+    assert_eq!(sender.try_send_to(&vec![0; half], &stalled_path).expect("there is room"), half);
+
+    let count = Count::new();
+    let mut sending = Box::pin(sender.send_to(b"yy", &path));
+    assert!(poll(&mut sending, &count).is_pending());
+    settle(&driver);
+    assert_eq!(count.get(), 0, "there is no room yet");
+    while server.try_recv(&mut [0; 4]).is_ok() {}
+    turn_until(&driver, || count.get() > 0);
+    assert!(matches!(poll(&mut sending, &count), Poll::Ready(Ok(2))));
+}
+
+#[test]
+fn a_full_peer_stops_nothing_for_others() {
+    let _watchdog = watchdog();
+    let driver = driver();
+    let _entered = driver.handle().enter();
+    let (peer_path, path) = (TempPath::new("dgram"), TempPath::new("dgram"));
+    let _peer = UnixDatagram::bind(&peer_path).expect("the path is free");
+    let server = UnixDatagram::bind(&path).expect("the path is free");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.connect(&peer_path).expect("it is there");
+    while sender.try_send(b"x").is_ok() {}
+    let mut waiting = Box::pin(sender.send(b"x"));
+    assert!(poll_now(&mut waiting).is_pending());
+    settle(&driver);
+    assert!(poll_now(&mut waiting).is_pending());
+
+    assert_eq!(sender.try_send_to(b"yy", &path).expect("there is room"), 2);
+    let sent = poll_now(&mut pin!(sender.send_to(b"yy", &path)));
+    assert!(matches!(sent, Poll::Ready(Ok(2))), "{sent:?}");
+    // Nor when there is none at first.
+    while sender.try_send_to(b"yy", &path).is_ok() {}
+    let count = Count::new();
+    let mut sending = Box::pin(sender.send_to(b"yy", &path));
+    assert!(poll(&mut sending, &count).is_pending());
+    settle(&driver);
+    server.try_recv(&mut [0; 4]).expect("it is full of them");
+    turn_until(&driver, || count.get() > 0);
+    assert!(matches!(poll(&mut sending, &count), Poll::Ready(Ok(2))));
+}
+
+#[test]
+fn a_sender_waits_for_room_in_its_own_buffer() {
+    let _watchdog = watchdog();
+    let driver = driver();
+    let _entered = driver.handle().enter();
+    let paths = [0, 1, 2].map(|_| TempPath::new("dgram"));
+    let [slow, server, peer] =
+        [0, 1, 2].map(|at: usize| UnixDatagram::bind(&paths[at]).expect("the path is free"));
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.connect(&paths[2]).expect("it is there");
+    let half = vec![0; send_buffer(&sender) / 2];
+    while sender.try_send_to(&half, &paths[0]).is_ok() {}
+
+    let count = Count::new();
+    let mut sending = Box::pin(sender.send_to(b"yy", &paths[1]));
+    for _ in 0..3 {
+        assert!(poll(&mut sending, &count).is_pending());
+        settle(&driver);
+    }
+    let before = count.get();
+    while slow.try_recv(&mut [0; 4]).is_ok() {}
+    turn_until(&driver, || count.get() > before);
+    // Before the wake-up is used, the sender is found unable to send, but to its peer only.
+    let greedy = UnixDatagram::unbound().expect("a socket");
+    while greedy.try_send_to(b"x", &paths[2]).is_ok() {}
+    assert!(poll_now(&mut pin!(sender.send(b"x"))).is_pending());
+    assert!(matches!(poll(&mut sending, &count), Poll::Ready(Ok(2))));
+    assert_eq!(server.try_recv(&mut [0; 4]).expect("it arrived"), 2);
+    drop(peer);
+
+    // One who only attempts is told of it too.
+    while sender.try_send_to(&half, &paths[0]).is_ok() {}
+    let count = Count::new();
+    let mut writable = pin!(sender.writable());
+    assert!(poll(&mut writable, &count).is_pending());
+    while slow.try_recv(&mut [0; 4]).is_ok() {}
+    turn_until(&driver, || count.get() > 0);
+    sender.try_send_to(b"yy", &paths[1]).expect("there is room");
 }
 
 /// Three senders, one of which is connected, and a queue that is full most of the time.

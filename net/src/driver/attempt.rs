@@ -54,6 +54,21 @@ impl<S: AsFd> Registered<S> {
         }
     }
 
+    /// Attempts an operation whatever the readiness says, and leaves it as it is: for one that may
+    /// fail with `WouldBlock` for want of something else than this source.
+    pub(crate) fn attempt_regardless<R>(
+        &self,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            check_running(self.readiness().state())?;
+            match operation(self.get_ref()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Calls the operation once and clears the readiness that it found wanting.
     fn attempt<R>(
         &self,
@@ -95,7 +110,7 @@ impl<S: AsFd> Registered<S> {
         Poll::Ready(Ok(seen.ready() & interest.mask()))
     }
 
-    fn poll_budget(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_budget(&self, context: &mut Context<'_>) -> Poll<()> {
         (self.handle().shared().hooks.budget)(context)
     }
 }
