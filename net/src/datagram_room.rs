@@ -39,14 +39,17 @@ pub(crate) async fn send_to(
             own_room(socket).await?;
             continue;
         }
-        let scout = match &scout {
+        let current = match scout.take() {
             Some(scout) => scout,
-            None => scout.insert(connected(socket, addr)?),
+            None => connected(socket, addr)?,
         };
-        let clear = scout.try_io(Interest::WRITABLE, |_| Err::<(), _>(would_block()));
+        let clear = current.try_io(Interest::WRITABLE, |_| Err::<(), _>(would_block()));
         debug_assert!(clear.is_err(), "it does nothing else");
-        if !has_room(scout.get_ref())? {
-            scout.writable().await?;
+        // One that sees room is not kept: if the next attempt fails all the same, its peer may be a
+        // closed socket that another has followed at this address.
+        if !has_room(current.get_ref())? {
+            current.writable().await?;
+            scout = Some(current);
         }
     }
 }

@@ -117,8 +117,10 @@ impl UnixDatagram {
     /// told of room in a queue that it is not connected to takes a second socket meanwhile, which
     /// this future holds.
     ///
-    /// Room in this socket's own buffer, once that was full, is announced to nobody as long as the
-    /// queue of a peer that it is connected to is full too: that it waits for as well.
+    /// Two kinds of room are announced to nobody, so that it may wait longer than it would have to:
+    /// in the queue of another socket that was bound to the path meanwhile, as long as the one
+    /// before it is open and full; and in this socket's own buffer, once that was full, as long as
+    /// the queue of a peer that it is connected to is full too.
     ///
     /// **Cancel safety**: safe, nothing has been sent unless the future is done.
     ///

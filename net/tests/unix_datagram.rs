@@ -3,7 +3,8 @@
 mod support;
 
 use futures_util::future::join;
-use net::UnixDatagram;
+use net::{Driver, Hooks, UnixDatagram};
+use std::cell::Cell;
 use std::error::Error;
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -235,6 +236,46 @@ fn a_sender_waits_for_room_in_its_own_buffer() {
     while slow.try_recv(&mut [0; 4]).is_ok() {}
     turn_until(&driver, || count.get() > 0);
     sender.try_send_to(b"yy", &paths[1]).expect("there is room");
+}
+
+/// The queue that is waited for is gone, and the one that has followed it is full as well.
+#[test]
+fn a_sender_waits_for_whoever_has_the_path_now() {
+    thread_local!(static ATTEMPTS_LEFT: Cell<u32> = const { Cell::new(100) });
+    let _watchdog = watchdog();
+    let budget = |context: &mut Context<'_>| {
+        let left = ATTEMPTS_LEFT.get();
+        if left == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ATTEMPTS_LEFT.set(left - 1);
+        Poll::Ready(())
+    };
+    let driver = Driver::new(Hooks { budget, ..Hooks::none() }).expect("a driver");
+    let _entered = driver.handle().enter();
+    let path = TempPath::new("dgram");
+    let old = UnixDatagram::bind(&path).expect("the path is free");
+    let greedy = UnixDatagram::unbound().expect("a socket");
+    while greedy.try_send_to(b"x", &path).is_ok() {}
+    let sender = UnixDatagram::unbound().expect("a socket");
+    let count = Count::new();
+    let mut sending = Box::pin(sender.send_to(b"yy", &path));
+    assert!(poll(&mut sending, &count).is_pending());
+    settle(&driver);
+
+    std::fs::remove_file(&path).expect("it is there");
+    let new = UnixDatagram::bind(&path).expect("the path is free");
+    while greedy.try_send_to(b"x", &path).is_ok() {}
+    drop(old);
+    turn_until(&driver, || count.get() > 0);
+    assert!(poll(&mut sending, &count).is_pending());
+    settle(&driver);
+    assert_ne!(ATTEMPTS_LEFT.get(), 0, "it tries again and again instead of waiting");
+    let before = count.get();
+    new.try_recv(&mut [0; 4]).expect("it is full of them");
+    turn_until(&driver, || count.get() > before);
+    assert!(matches!(poll(&mut sending, &count), Poll::Ready(Ok(2))));
 }
 
 /// Three senders, one of which is connected, and a queue that is full most of the time.
