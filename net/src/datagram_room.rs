@@ -3,6 +3,7 @@
 use crate::driver::registered::Registered;
 use crate::interest::Interest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -120,7 +121,7 @@ fn connected(
 fn has_room(scout: &UnixDatagram) -> io::Result<bool> {
     let mut files = [PollFd::new(scout, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    Ok(poll(&mut files, Some(&now))? > 0)
+    Ok(retry_on_intr(|| poll(&mut files, Some(&now)))? > 0)
 }
 
 /// `None` for `WouldBlock`.

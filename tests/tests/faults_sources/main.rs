@@ -27,6 +27,7 @@ fn scenes() {
     let runtime = in_mode(mode);
     match scene.as_str() {
         "send" => sockets::send(&runtime),
+        "send_to_a_full_queue" => sockets::send_to_a_full_queue(&runtime),
         "copy" => files::copy(&runtime),
         "broken_disk" => files::broken_disk(&runtime),
         "small_disk" => files::small_disk(runtime),

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
-use runtime::net::{AsyncFd, UdpSocket, UnixListener, UnixStream};
+use runtime::net::{AsyncFd, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use runtime::process::Command;
 use runtime::time::timeout;
 use runtime::{Runtime, spawn};
@@ -145,6 +145,51 @@ fn a_full_send_queue_is_waited_for_or_told() {
             assert_eq!(scene.wait_for("-errors "), told, "{injected}, {mode}");
             scene.end();
         }
+    }
+}
+
+/// Sends datagrams to a path whose queue is full of another's.
+pub(super) fn send_to_a_full_queue(runtime: &Runtime) {
+    runtime.block_on(async {
+        let dir = Dir::new();
+        let path = dir.file("queue");
+        let receiver = UnixDatagram::bind(&path).expect("the path is free");
+        let greedy = UnixDatagram::unbound().expect("a socket");
+        let mut waiting = 0;
+        while greedy.try_send_to(b"x", &path).is_ok() {
+            waiting += 1;
+        }
+        let sending = spawn(async move {
+            let sender = UnixDatagram::unbound().expect("a socket");
+            let mut errors = Vec::new();
+            for _ in 0..100 {
+                while let Err(error) = sender.send_to(b"yy", &path).await {
+                    errors.push(error.raw_os_error());
+                }
+            }
+            errors
+        });
+        for _ in 0..waiting + 100 {
+            runtime::task::yield_now().await;
+            receiver.recv(&mut [0; 4]).await.expect("it arrived");
+        }
+        let errors = sending.await.expect("no panic");
+        receiver.try_recv(&mut [0]).expect_err("there is no other");
+        println!("-errors {errors:?}");
+    });
+}
+
+/// A signal that arrives while the system is asked for room interrupts even a `poll` that does not
+/// wait; here every second one, as strace does it.
+#[test]
+fn an_interrupted_look_for_room_is_no_error() {
+    let _alone = alone();
+    for mode in MODES {
+        let injected = "--inject=/^p?poll$:error=EINTR:when=1+2";
+        let Some(command) = strace(&["-e", "trace=/^p?poll$", injected]) else { return };
+        let mut scene = Scene::start(scene_under(command, "send_to_a_full_queue", mode));
+        assert_eq!(scene.wait_for("-errors "), "[]", "{mode}");
+        scene.end();
     }
 }
 
