@@ -10,9 +10,10 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Ends waits on time.
 ///
 /// `epoll_wait` counts milliseconds, rounds them up, and lets the kernel be late by 50 us or a
-/// thousandth of the timeout, a 200th of it on a thread of low priority, whichever is more. So a long wait sleeps with a timeout that is
-/// surely over before the deadline, which costs no system call of its own, and only the last piece
-/// of less than two milliseconds is ended by a timerfd, which the kernel fires to the microsecond.
+/// thousandth of the timeout, whichever is more; a 200th on a thread of low priority. So a long wait
+/// sleeps with a timeout that is surely over before the deadline, which costs no system call of its
+/// own, and only the last piece of less than two milliseconds is ended by a timerfd, which the kernel
+/// fires to the microsecond.
 #[cfg(target_os = "linux")]
 pub(crate) struct Alarm {
     timer: std::os::fd::OwnedFd,
