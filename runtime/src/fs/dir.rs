@@ -17,6 +17,7 @@ use super::PathError;
 use super::paths::with_path;
 use crate::handle::Handle;
 use crate::io::call::Call;
+use crate::sync::Mutex;
 
 /// How many entries one call reads. About 100 us of a blocking thread's time, beside which the
 /// hand-over is little.
@@ -54,8 +55,8 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
     };
     let what = "fs::read_dir";
     let (entries, batch) = with_path(what, "read the directory", path.as_ref(), open).await?;
-    let mut dir = ReadDir { handle, batch: VecDeque::new(), rest: Rest::End };
-    dir.accept(entries, batch);
+    let mut dir = ReadDir::new(handle, entries);
+    dir.accept(batch);
     Ok(dir)
 }
 
@@ -67,11 +68,15 @@ pub struct ReadDir {
     rest: Rest,
 }
 
+/// Shared with the call that reads on: if it is refused or dropped, they are still here. Locked by it
+/// alone.
+type Entries = Arc<Mutex<std::fs::ReadDir>>;
+
 /// Where the entries after the batch are.
 enum Rest {
     /// Nobody has asked for them yet.
-    Unread(std::fs::ReadDir),
-    Reading(Call<(std::fs::ReadDir, Batch)>),
+    Unread(Entries),
+    Reading(Entries, Call<Batch>),
     End,
 }
 
@@ -88,12 +93,18 @@ fn read_batch(entries: &mut std::fs::ReadDir) -> Batch {
 }
 
 impl ReadDir {
+    fn new(handle: Handle, entries: std::fs::ReadDir) -> ReadDir {
+        let rest = Rest::Unread(Arc::new(Mutex::new(entries)));
+        ReadDir { handle, batch: VecDeque::new(), rest }
+    }
+
     /// The next entry; `None` after the last.
     ///
     /// **Cancel safety**: safe, no entry is lost.
     ///
     /// # Errors
-    /// Those of the operating system. The next call goes on with the next entry.
+    /// Those of the operating system, and that the runtime has been shut down. The next call goes on
+    /// with the next entry.
     pub async fn next_entry(&mut self) -> io::Result<Option<DirEntry>> {
         poll_fn(|cx| self.poll_next_entry(cx)).await
     }
@@ -105,33 +116,26 @@ impl ReadDir {
             }
             match &mut self.rest {
                 Rest::End => return Poll::Ready(Ok(None)),
-                Rest::Reading(call) => {
+                Rest::Reading(entries, call) => {
                     let result = ready!(Pin::new(call).poll(cx));
-                    self.rest = Rest::End;
-                    let (entries, batch) = result?;
-                    self.accept(entries, batch);
+                    self.rest = Rest::Unread(entries.clone());
+                    self.accept(result?);
                 }
-                Rest::Unread(_) => self.start()?,
+                Rest::Unread(entries) => {
+                    let entries = entries.clone();
+                    let theirs = entries.clone();
+                    let read = move || Ok(read_batch(&mut theirs.lock()));
+                    self.rest = Rest::Reading(entries, Call::start(&self.handle, read)?);
+                }
             }
         }
     }
 
-    fn accept(&mut self, entries: std::fs::ReadDir, batch: Batch) {
+    fn accept(&mut self, batch: Batch) {
         self.batch = batch.entries;
-        self.rest = if batch.is_last { Rest::End } else { Rest::Unread(entries) };
-    }
-
-    /// Has the next batch read.
-    fn start(&mut self) -> io::Result<()> {
-        let Rest::Unread(mut entries) = std::mem::replace(&mut self.rest, Rest::End) else {
-            unreachable!("only called when entries are unread");
-        };
-        let call = Call::start(&self.handle, move || {
-            let batch = read_batch(&mut entries);
-            Ok((entries, batch))
-        })?;
-        self.rest = Rest::Reading(call);
-        Ok(())
+        if batch.is_last {
+            self.rest = Rest::End;
+        }
     }
 }
 
@@ -211,5 +215,28 @@ impl DirEntry {
 impl fmt::Debug for DirEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("DirEntry").field(&self.path()).finish()
+    }
+}
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::{Builder, Scheduler};
+
+    #[test]
+    fn a_directory_does_not_end_where_no_thread_can_be_started() {
+        for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+            let runtime = Builder::new().scheduler(scheduler).build().expect("a runtime");
+            // It needs no thread itself, and no system has so much memory for the stack of one.
+            let poor = Builder::new().scheduler(Scheduler::SingleThreaded).stack_size(1 << 50);
+            let poor = poor.build().expect("a runtime");
+            let entries = std::fs::read_dir("/proc/self").expect("this is Linux");
+            let mut dir = ReadDir::new(poor.handle().clone(), entries);
+            for _ in 0..2 {
+                poor.block_on(dir.next_entry()).expect_err("no thread");
+            }
+            dir.handle = runtime.handle().clone();
+            assert!(runtime.block_on(dir.next_entry()).expect("a thread").is_some());
+        }
     }
 }
