@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::OpenOptions;
 use super::cached::Cached;
@@ -37,7 +38,8 @@ pub(super) const MOST_PER_CALL: usize = 2 * 1024 * 1024;
 /// the cursor, but have no order between them.
 ///
 /// **Memory.** Reads and writes that go to the pool need a copy of the bytes, whose buffers are kept
-/// for the next ones: as large as the largest read, at most 2 MiB, and twice 256 KiB for writes.
+/// for the next ones: as large as the largest read, at most 2 MiB, and twice 256 KiB for writes. What
+/// a dropped [`read_to_end`](File::read_to_end) has read is kept until the next call.
 ///
 /// Dropping it closes the file, after what is under way.
 ///
@@ -63,6 +65,10 @@ pub struct File {
     pub(super) behind: Arc<WriteBehind<std::fs::File>>,
     pub(super) cached: Cached,
     pub(super) cursor: Cursor,
+    /// How many calls of `write_at` and `set_len` there have been, which may have changed what a
+    /// dropped read has read. Relaxed: who looks at it has the file for itself, so that all of them
+    /// happened before.
+    pub(super) changes: AtomicU64,
 }
 
 impl File {
@@ -72,6 +78,7 @@ impl File {
             behind: Arc::new(WriteBehind::new(std)),
             cached: Cached::new(),
             cursor: Cursor::default(),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -134,6 +141,8 @@ impl File {
     /// The file as one of the standard library, when all that was under way is done.
     ///
     /// Its descriptor may be a duplicate, if calls whose futures were dropped still use the original.
+    /// What a dropped read has taken from a pipe, a socket or a terminal is lost: they take nothing
+    /// back.
     ///
     /// # Errors
     /// Those of writes that nobody has been told of; those of duplicating the descriptor.
@@ -191,6 +200,7 @@ impl File {
     /// # Errors
     /// Those of the operating system, and that the runtime has been shut down.
     pub async fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let bytes = buf[..buf.len().min(MOST_PER_CALL)].to_vec();
         let behind = self.behind.clone();
         let write = move || {
@@ -224,6 +234,7 @@ impl File {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not open for writing, and others of the
     /// operating system.
     pub async fn set_len(&self, size: u64) -> io::Result<()> {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.ordered(move |file| file.set_len(size)).await
     }
 

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncSeek, AsyncWrite};
@@ -26,16 +27,28 @@ pub(super) struct Cursor {
     buffer: Vec<u8>,
     /// What of `buffer` has been read from the file and not by the user.
     unread: Range<usize>,
+    /// What the file failed with behind what is unread.
+    error: Option<io::Error>,
+    /// [`File::changes`] when the last call was started. If there are more now, what it has found out
+    /// is of no use.
+    seen: u64,
 }
 
 enum Move {
-    Read(Call<(Vec<u8>, usize)>),
+    Read(Call<Got>),
     Seek(SeekFrom, Call<u64>),
+}
+
+/// What a read got: the first `read` bytes of `buffer`, and then the error.
+struct Got {
+    buffer: Vec<u8>,
+    read: usize,
+    error: Option<io::Error>,
 }
 
 /// How a call ended.
 enum Moved {
-    Read(io::Result<usize>),
+    Read(usize),
     Sought(SeekFrom, io::Result<u64>),
 }
 
@@ -44,15 +57,25 @@ impl Cursor {
     fn poll_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moved>> {
         let moved = match &mut self.call {
             None => return Poll::Ready(None),
-            Some(Move::Read(call)) => {
-                let result = ready!(Pin::new(call).poll(cx));
-                Moved::Read(result.map(|(buffer, read)| {
-                    self.buffer = buffer;
-                    self.unread = 0..read;
-                    read
-                }))
+            Some(Move::Read(call)) => match ready!(Pin::new(call).poll(cx)) {
+                Ok(got) => {
+                    self.buffer = got.buffer;
+                    self.set_unread(0..got.read);
+                    self.error = got.error;
+                    Moved::Read(got.read)
+                }
+                Err(error) => {
+                    self.error = Some(error);
+                    Moved::Read(0)
+                }
+            },
+            Some(Move::Seek(to, call)) => {
+                let (to, result) = (*to, ready!(Pin::new(call).poll(cx)));
+                if result.is_ok() {
+                    self.forget();
+                }
+                Moved::Sought(to, result)
             }
-            Some(Move::Seek(to, call)) => Moved::Sought(*to, ready!(Pin::new(call).poll(cx))),
         };
         self.call = None;
         Poll::Ready(Some(moved))
@@ -63,7 +86,7 @@ impl Cursor {
         let count = buf.len().min(self.unread.len());
         let start = self.unread.start;
         buf[..count].copy_from_slice(&self.buffer[start..start + count]);
-        self.unread.start += count;
+        self.set_unread(start + count..self.unread.end);
         count
     }
 
@@ -72,13 +95,24 @@ impl Cursor {
     ///
     /// Moving by an amount changes a number in the kernel and waits for nothing, so it is done here.
     fn put_back(&mut self, mut file: &std::fs::File) {
-        if self.unread.is_empty() {
-            return;
-        }
         let count = i64::try_from(self.unread.len()).expect("a buffer is shorter than i64::MAX");
-        if file.seek(SeekFrom::Current(-count)).is_ok() {
-            self.unread = 0..0;
+        if count == 0 || file.seek(SeekFrom::Current(-count)).is_ok() {
+            self.forget();
         }
+    }
+
+    /// The cursor is elsewhere than where the last read has left it.
+    fn forget(&mut self) {
+        self.set_unread(0..0);
+        self.error = None;
+    }
+
+    /// What `read_to_end` has read can be of any size, and is not kept when it is of no use.
+    fn set_unread(&mut self, unread: Range<usize>) {
+        if unread.is_empty() && self.buffer.capacity() > MOST_PER_CALL {
+            self.buffer = Vec::new();
+        }
+        self.unread = unread;
     }
 }
 
@@ -122,27 +156,26 @@ impl File {
     /// **Cancel safety**: safe, the next read returns what a dropped one has read.
     ///
     /// # Errors
-    /// As [`read`](File::read).
+    /// As [`read`](File::read). What was read before is appended then.
     pub async fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         self.settle().await;
         let behind = self.behind.clone();
-        let call = move || {
-            let mut buffer = Vec::new();
-            let read = behind.target().read_to_end(&mut buffer)?;
-            Ok((buffer, read))
+        // What a pipe did not take back comes first. It stays unread until the call is done.
+        let mut buffer = self.cursor.buffer[self.cursor.unread.clone()].to_vec();
+        let failed = self.cursor.error.take();
+        let read = move || {
+            let read_on = || behind.target().read_to_end(&mut buffer).err();
+            let error = failed.or_else(read_on);
+            Ok(Got { read: buffer.len(), buffer, error })
         };
-        let before = self.cursor.unread.len();
-        bytes.extend_from_slice(&self.cursor.buffer[self.cursor.unread.clone()]);
-        self.cursor.unread = 0..0;
-        self.cursor.call = Some(Move::Read(Call::start(&self.handle, call)?));
+        let call = Call::start(&self.handle, read)?;
+        self.begin(Move::Read(call));
         let cursor = &mut self.cursor;
-        let Some(Moved::Read(read)) = poll_fn(|cx| cursor.poll_still(cx)).await else {
-            unreachable!("it is the read that was started above");
-        };
-        let read = read?;
-        self.cursor.unread = 0..0;
-        bytes.append(&mut std::mem::take(&mut self.cursor.buffer));
-        Ok(before + read)
+        poll_fn(|cx| cursor.poll_still(cx)).await;
+        let read = cursor.unread.len();
+        bytes.extend_from_slice(&cursor.buffer[cursor.unread.clone()]);
+        cursor.set_unread(0..0);
+        cursor.error.take().map_or(Ok(read), Err)
     }
 
     /// Appends all that follows the cursor to `text`, and returns how many bytes that was. One call,
@@ -152,14 +185,17 @@ impl File {
     ///
     /// # Errors
     /// [`InvalidData`](ErrorKind::InvalidData) if it is not UTF-8, and `text` is unchanged then; and
-    /// those of [`read`](File::read).
+    /// those of [`read`](File::read), and what was read before is appended then if it is UTF-8.
     pub async fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
         let mut bytes = Vec::new();
-        let read = self.read_to_end(&mut bytes).await?;
-        let more = String::from_utf8(bytes)
-            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-        text.push_str(&more);
-        Ok(read)
+        let read = self.read_to_end(&mut bytes).await;
+        match String::from_utf8(bytes) {
+            Ok(more) => {
+                text.push_str(&more);
+                read
+            }
+            Err(error) => read.and(Err(io::Error::new(ErrorKind::InvalidData, error))),
+        }
     }
 
     /// Writes some of the bytes at the cursor, up to 256 KiB, and returns how many: when the operating
@@ -211,6 +247,8 @@ impl File {
     /// [`NotSeekable`](ErrorKind::NotSeekable) for a pipe or a terminal, and others of the operating
     /// system.
     pub async fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        // A seek that was dropped has found the end as it was then.
+        self.settle().await;
         poll_fn(|cx| Pin::new(&mut *self).poll_seek(cx, to)).await
     }
 
@@ -244,6 +282,17 @@ impl File {
         Poll::Ready(())
     }
 
+    /// Remembers a call that has been started.
+    fn begin(&mut self, call: Move) {
+        self.cursor.seen = self.changes.load(Ordering::Relaxed);
+        self.cursor.call = Some(call);
+    }
+
+    /// Whether the file has been changed since the last call was started.
+    fn is_stale(&self) -> bool {
+        self.cursor.seen != self.changes.load(Ordering::Relaxed)
+    }
+
     /// Starts a read of about `wanted` bytes on a blocking thread.
     fn start_read(&mut self, wanted: usize) -> io::Result<()> {
         let behind = self.behind.clone();
@@ -251,12 +300,14 @@ impl File {
         let wanted = wanted.min(MOST_PER_CALL);
         let read = move || {
             if buffer.len() < wanted {
+                buffer.reserve_exact(wanted - buffer.len());
                 buffer.resize(wanted, 0);
             }
             let read = retry_interrupted(|| behind.target().read(&mut buffer[..wanted]))?;
-            Ok((buffer, read))
+            Ok(Got { buffer, read, error: None })
         };
-        self.cursor.call = Some(Move::Read(Call::start(&self.handle, read)?));
+        let call = Call::start(&self.handle, read)?;
+        self.begin(Move::Read(call));
         Ok(())
     }
 }
@@ -272,13 +323,19 @@ impl AsyncRead for File {
         }
         let this = &mut *self;
         loop {
-            match ready!(this.cursor.poll_still(cx)) {
-                Some(Moved::Read(Err(error))) => return Poll::Ready(Err(error)),
-                Some(Moved::Read(Ok(0))) => return Poll::Ready(Ok(0)),
-                Some(_) | None => {}
+            let moved = ready!(this.cursor.poll_still(cx));
+            let is_stale = this.is_stale();
+            if is_stale {
+                this.cursor.put_back(this.behind.target());
             }
             if !this.cursor.unread.is_empty() {
                 return Poll::Ready(Ok(this.cursor.take(buf)));
+            }
+            if let Some(error) = this.cursor.error.take() {
+                return Poll::Ready(Err(error));
+            }
+            if matches!(moved, Some(Moved::Read(0))) && !is_stale {
+                return Poll::Ready(Ok(0));
             }
             ready!(this.behind.poll_settled(cx));
             ready!(Cached::poll_proceed(cx, buf.len()));
@@ -323,7 +380,7 @@ impl AsyncSeek for File {
         let this = &mut *self;
         loop {
             if let Some(Moved::Sought(was_to, result)) = ready!(this.cursor.poll_still(cx)) {
-                if was_to == to {
+                if was_to == to && !this.is_stale() {
                     return Poll::Ready(result);
                 }
             }
@@ -331,12 +388,56 @@ impl AsyncSeek for File {
             let SeekFrom::End(_) = to else {
                 // As in `put_back`: a number changes, nothing waits.
                 ready!(coop::poll_proceed(cx));
-                return Poll::Ready(this.behind.target().seek(to));
+                let result = this.behind.target().seek(to);
+                if result.is_ok() {
+                    this.cursor.forget();
+                }
+                return Poll::Ready(result);
             };
             // Where the end is, a network file system may have to ask.
             let behind = this.behind.clone();
             let seek = move || behind.target().seek(to);
-            this.cursor.call = Some(Move::Seek(to, Call::start(&this.handle, seek)?));
+            let call = Call::start(&this.handle, seek)?;
+            this.begin(Move::Seek(to, call));
+        }
+    }
+}
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::{Builder, Scheduler};
+
+    #[test]
+    fn what_a_dropped_read_to_end_has_read_is_not_kept_for_nothing() {
+        for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+            let runtime = Builder::new().scheduler(scheduler).max_blocking_threads(1).build();
+            runtime.expect("a runtime").block_on(async {
+                let length = 3 * MOST_PER_CALL;
+                let path =
+                    std::env::temp_dir().join(format!("runtime-kept-{}", std::process::id()));
+                let mut options = File::options();
+                let options = options.read(true).write(true).create(true);
+                let mut file = options.open(&path).await.expect("a temporary file");
+                std::fs::remove_file(path).expect("it was made");
+                file.set_len(length as u64).await.expect("a hole needs no space");
+                let (release, is_released) = mpsc::channel::<()>();
+                drop(crate::spawn_blocking(move || is_released.recv()));
+                let mut bytes = Vec::new();
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(pin!(file.read_to_end(&mut bytes)).poll(&mut cx).is_pending());
+                drop(release);
+                let mut buf = vec![0; length - 1];
+                file.read_exact(&mut buf).await.expect("so much was read");
+                assert_eq!(file.cursor.buffer.len(), length, "one byte is unread, {scheduler}");
+                file.rewind().await.expect("a file");
+                assert_eq!(file.cursor.buffer.capacity(), 0, "{scheduler}");
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Files: order, errors, nothing lost, and no thread for what is in memory.
 
 mod cached;
+mod dropped;
 mod functions;
 mod kept;
 mod order;
