@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::OpenOptions;
 use super::cached::Cached;
 use super::file_io::Cursor;
+use super::under_way::UnderWay;
+use crate::blocking::Duty;
 use crate::handle::Handle;
 use crate::io::call::{Call, retry_interrupted};
 use crate::io::write_behind::WriteBehind;
@@ -34,8 +36,9 @@ pub(super) const MOST_PER_CALL: usize = 2 * 1024 * 1024;
 /// `flush`, `close` or `sync`. Who drops the file without one of these never hears of it.
 ///
 /// **Order.** Reads, writes and seeks take effect in the order of the calls, also when a future was
-/// dropped before it was done: the next call waits for what the dropped one had started. Clones share
-/// the cursor, but have no order between them.
+/// dropped before it was done: the next call waits for what the dropped one had started. Calls that
+/// are under way at once, such as two of [`write_at`](File::write_at), have no order between them, and
+/// neither have clones, which share the cursor.
 ///
 /// **Memory.** Reads and writes that go to the pool need a copy of the bytes, whose buffers are kept
 /// for the next ones: as large as the largest read, at most 2 MiB, and twice 256 KiB for writes. What
@@ -140,9 +143,8 @@ impl File {
 
     /// The file as one of the standard library, when all that was under way is done.
     ///
-    /// Its descriptor may be a duplicate, if calls whose futures were dropped still use the original.
-    /// What a dropped read has taken from a pipe, a socket or a terminal is lost: they take nothing
-    /// back.
+    /// Its descriptor may be a duplicate, if a thread is just about to let go of the original. What a
+    /// dropped read has taken from a pipe, a socket or a terminal is lost: they take nothing back.
     ///
     /// # Errors
     /// Those of writes that nobody has been told of; those of duplicating the descriptor.
@@ -160,7 +162,7 @@ impl File {
     /// # Errors
     /// Those of the operating system, such as too many open files.
     pub async fn try_clone(&self) -> io::Result<File> {
-        let std = self.ordered(std::fs::File::try_clone).await?;
+        let std = self.ordered(Duty::Optional, std::fs::File::try_clone).await?;
         Ok(File::new(std, self.handle.clone()))
     }
 
@@ -186,7 +188,7 @@ impl File {
             let read = retry_interrupted(|| file.read_at(&mut bytes, offset))?;
             Ok((bytes, read))
         };
-        let (bytes, read) = self.ordered(read).await?;
+        let (bytes, read) = self.ordered(Duty::Optional, read).await?;
         buf[..read].copy_from_slice(&bytes[..read]);
         Ok(read)
     }
@@ -194,20 +196,16 @@ impl File {
     /// Writes at an offset in bytes and returns how many. The cursor stays; a file that was opened to
     /// append is appended to all the same, on Linux.
     ///
-    /// **Cancel safety**: the bytes may be written after the future was dropped, until the next
-    /// [`sync_all`](File::sync_all) at the latest if that is called later.
+    /// **Cancel safety**: the bytes may be written after the future was dropped, and nobody is told if
+    /// that fails. The next call waits for it.
     ///
     /// # Errors
     /// Those of the operating system, and that the runtime has been shut down.
     pub async fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.changes.fetch_add(1, Ordering::Relaxed);
         let bytes = buf[..buf.len().min(MOST_PER_CALL)].to_vec();
-        let behind = self.behind.clone();
-        let write = move || {
-            behind.drain();
-            retry_interrupted(|| behind.target().write_at(&bytes, offset))
-        };
-        Call::start_mandatory(&self.handle, write)?.await
+        let write = move |file: &std::fs::File| retry_interrupted(|| file.write_at(&bytes, offset));
+        self.ordered(Duty::Mandatory, write).await
     }
 
     /// Waits until the content and the metadata are on the disk.
@@ -215,7 +213,7 @@ impl File {
     /// # Errors
     /// Those of earlier writes that nobody has been told of, and those of the operating system.
     pub async fn sync_all(&self) -> io::Result<()> {
-        let synced = self.ordered(std::fs::File::sync_all).await;
+        let synced = self.ordered(Duty::Optional, std::fs::File::sync_all).await;
         self.behind.take_error().map_or(synced, Err)
     }
 
@@ -224,7 +222,7 @@ impl File {
     /// # Errors
     /// As [`sync_all`](File::sync_all).
     pub async fn sync_data(&self) -> io::Result<()> {
-        let synced = self.ordered(std::fs::File::sync_data).await;
+        let synced = self.ordered(Duty::Optional, std::fs::File::sync_data).await;
         self.behind.take_error().map_or(synced, Err)
     }
 
@@ -235,7 +233,7 @@ impl File {
     /// operating system.
     pub async fn set_len(&self, size: u64) -> io::Result<()> {
         self.changes.fetch_add(1, Ordering::Relaxed);
-        self.ordered(move |file| file.set_len(size)).await
+        self.ordered(Duty::Optional, move |file| file.set_len(size)).await
     }
 
     /// What is known about the file: size, permissions, times. Earlier writes count.
@@ -245,7 +243,7 @@ impl File {
     /// # Errors
     /// Those of the operating system.
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        self.ordered(std::fs::File::metadata).await
+        self.ordered(Duty::Optional, std::fs::File::metadata).await
     }
 
     /// Changes who may read, write and execute the file.
@@ -253,20 +251,29 @@ impl File {
     /// # Errors
     /// Those of the operating system.
     pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
-        self.ordered(move |file| file.set_permissions(permissions)).await
+        self.ordered(Duty::Optional, move |file| file.set_permissions(permissions)).await
     }
 
-    /// Runs `work` on a blocking thread, after the bytes that were accepted before.
+    /// Runs `work` on a blocking thread, after the calls whose futures were dropped and the bytes that
+    /// were accepted before.
     async fn ordered<T: Send + 'static>(
         &self,
+        duty: Duty,
         work: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
+        poll_fn(|cx| self.behind.poll_none_abandoned(cx)).await;
+        let (_ours, theirs) = UnderWay::new(&self.behind);
         let behind = self.behind.clone();
         let work = move || {
+            let _theirs = theirs;
             behind.drain();
             work(behind.target())
         };
-        Call::start(&self.handle, work)?.await
+        let call = match duty {
+            Duty::Optional => Call::start(&self.handle, work),
+            Duty::Mandatory => Call::start_mandatory(&self.handle, work),
+        };
+        call?.await
     }
 }
 
@@ -288,5 +295,99 @@ impl fmt::Debug for File {
             .field("file", self.behind.target())
             .field("behind", &self.behind)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use std::future::Future;
+    use std::io::SeekFrom;
+    use std::pin::{Pin, pin};
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::{Builder, Scheduler};
+
+    type Next = fn(&mut File) -> Pin<Box<dyn Future<Output = io::Result<()>> + '_>>;
+
+    /// What a call may be, by name and with the first byte of the file afterwards; 1 is that of the
+    /// call before.
+    const ALL: [(&str, Next, u8); 12] = [
+        ("write_at", |file| Box::pin(async { file.write_at(b"2", 0).await.map(drop) }), b'2'),
+        ("sync_all", |file| Box::pin(file.sync_all()), b'1'),
+        ("sync_data", |file| Box::pin(file.sync_data()), b'1'),
+        ("metadata", |file| Box::pin(async { file.metadata().await.map(drop) }), b'1'),
+        ("set_len", |file| Box::pin(async { file.set_len(0).await.and(file.set_len(1).await) }), 0),
+        ("try_clone", |file| Box::pin(async { file.try_clone().await.map(drop) }), b'1'),
+        ("read_at", |file| Box::pin(read_at(file)), b'1'),
+        ("read", |file| Box::pin(read(file)), b'1'),
+        ("read_to_end", |file| Box::pin(read_to_end(file)), b'1'),
+        ("write", |file| Box::pin(async { file.write(b"2").await.map(drop) }), b'2'),
+        ("seek", |file| Box::pin(async { file.seek(SeekFrom::End(0)).await.map(drop) }), b'1'),
+        ("into_std", |file| Box::pin(into_std(file)), b'1'),
+    ];
+
+    async fn read_at(file: &File) -> io::Result<()> {
+        let mut buf = [0];
+        assert_eq!((file.read_at(&mut buf, 0).await?, &buf), (1, b"1"));
+        Ok(())
+    }
+
+    async fn read(file: &mut File) -> io::Result<()> {
+        let mut buf = [0];
+        assert_eq!((file.read(&mut buf).await?, &buf), (1, b"1"));
+        Ok(())
+    }
+
+    async fn read_to_end(file: &mut File) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        assert_eq!((file.read_to_end(&mut bytes).await?, &bytes[..]), (1, &b"1"[..]));
+        Ok(())
+    }
+
+    async fn into_std(file: &mut File) -> io::Result<()> {
+        let null = File::from_std(std::fs::File::open("/dev/null")?);
+        *file = File::from_std(std::mem::replace(file, null).into_std().await?);
+        Ok(())
+    }
+
+    /// A call that a thread does not end before the test says so, and one behind it on another.
+    #[test]
+    fn a_call_waits_for_the_one_before_though_its_future_was_dropped() {
+        for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+            let runtime = Builder::new().scheduler(scheduler).max_blocking_threads(2).build();
+            runtime.expect("a runtime").block_on(async {
+                let path = std::env::temp_dir().join(format!("runtime-way-{}", std::process::id()));
+                let mut options = File::options();
+                let options = options.read(true).write(true).create(true).truncate(true);
+                let mut file = options.open(&path).await.expect("a temporary file");
+                std::fs::remove_file(path).expect("it was made");
+                for (name, next, expected) in ALL {
+                    file.set_len(1).await.expect("ours");
+                    file.rewind().await.expect("a file");
+                    let (release, is_released) = mpsc::channel::<()>();
+                    let held = file.ordered(Duty::Mandatory, move |file| {
+                        let _ = is_released.recv();
+                        file.write_at(b"1", 0)
+                    });
+                    let mut cx = Context::from_waker(Waker::noop());
+                    assert!(pin!(held).poll(&mut cx).is_pending());
+
+                    let mut next = next(&mut file);
+                    assert!(poll!(&mut next).is_pending(), "{name}, {scheduler}");
+                    // The other thread takes one after the other, so it has been through here.
+                    crate::spawn_blocking(|| ()).await.expect("no panic");
+                    assert!(poll!(&mut next).is_pending(), "{name}, {scheduler}");
+                    drop(release);
+                    next.await.expect("ours");
+                    let mut first = [0];
+                    file.behind.target().read_exact_at(&mut first, 0).expect("ours");
+                    assert_eq!(first[0], expected, "{name}, {scheduler}");
+                }
+            });
+        }
     }
 }

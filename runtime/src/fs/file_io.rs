@@ -201,8 +201,8 @@ impl File {
     /// Writes some of the bytes at the cursor, up to 256 KiB, and returns how many: when the operating
     /// system has them.
     ///
-    /// **Cancel safety**: none; when the future has been polled, the bytes are written, whether it is
-    /// dropped or not.
+    /// **Cancel safety**: none; when the future has been polled, the bytes may be written, whether it
+    /// is dropped or not, and the next call waits for that.
     ///
     /// # Errors
     /// [`StorageFull`](ErrorKind::StorageFull), others of the operating system, and that the runtime
@@ -356,6 +356,7 @@ impl AsyncWrite for File {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         ready!(this.cursor.poll_still(cx));
+        ready!(this.behind.poll_none_abandoned(cx));
         this.cursor.put_back(this.behind.target());
         this.behind.poll_write(cx, &this.handle, buf)
     }

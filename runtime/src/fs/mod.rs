@@ -41,6 +41,7 @@ mod file_io;
 mod open_options;
 mod path_error;
 mod paths;
+mod under_way;
 mod whole;
 
 pub use dir::{DirEntry, ReadDir, read_dir};

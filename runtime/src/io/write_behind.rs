@@ -32,7 +32,8 @@ const LIMIT: usize = 256 * 1024;
 /// # No waiter is left behind
 /// A waiter is added under the lock, while what it waits for is not so. Whoever makes it so does that
 /// under the lock too, and takes the waiters before it releases it: bytes are taken or dropped, which
-/// makes room; the last of them are written, dropped or taken back, which is the end.
+/// makes room; the last of them are written, dropped or taken back, which is the end; the last of the
+/// abandoned calls ends.
 pub(crate) struct WriteBehind<W> {
     target: W,
     /// Held from taking bytes until they are written, so that they arrive in order though several
@@ -51,16 +52,18 @@ struct Queue {
     is_scheduled: bool,
     /// Whether a thread is writing what it took.
     is_writing: bool,
+    /// Other calls for the target that are under way though nobody waits for them.
+    abandoned: usize,
     /// The first failure that nobody has been told of.
     error: Option<io::Error>,
     /// Who waits for room, which there is when a call takes the bytes.
     for_room: Waiters,
-    /// Who waits for everything to be written. Apart from those, since woken when the bytes are taken
-    /// they would wait again, and a write would cost two wake-ups.
+    /// Who waits for everything to be written, or for the abandoned calls. Apart from those, since
+    /// woken when the bytes are taken they would wait again, and a write would cost two wake-ups.
     for_the_end: Waiters,
 }
 
-/// At most two, where halves of a split stream are in two tasks.
+/// Few: most often one, two where halves of a split stream are in two tasks.
 #[derive(Default)]
 struct Waiters(Vec<Waker>);
 
@@ -88,7 +91,7 @@ impl Waiters {
 
 impl Queue {
     fn is_settled(&self) -> bool {
-        self.bytes.is_empty() && !self.is_writing
+        self.bytes.is_empty() && !self.is_writing && self.abandoned == 0
     }
 }
 
@@ -176,14 +179,38 @@ where
         were_there
     }
 
-    /// Waits until all bytes have been written, or could not be.
+    /// Counts a call that is under way and whose future was dropped. What comes next waits for it.
+    pub(crate) fn abandon(&self) {
+        self.queue.lock().abandoned += 1;
+    }
+
+    /// Counts it out, at its end.
+    pub(crate) fn end_abandoned(&self) {
+        let mut queue = self.queue.lock();
+        queue.abandoned -= 1;
+        let is_last = queue.abandoned == 0;
+        let waiters = if is_last { queue.for_the_end.take() } else { Waiters::default() };
+        drop(queue);
+        waiters.wake();
+    }
+
+    /// Waits for the abandoned calls.
+    pub(crate) fn poll_none_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |queue| queue.abandoned == 0)
+    }
+
+    /// Waits until all bytes have been written, or could not be, and for the abandoned calls.
     pub(crate) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.queue.lock().is_settled() {
+        self.poll_until(cx, Queue::is_settled)
+    }
+
+    fn poll_until(&self, cx: &mut Context<'_>, is_so: impl Fn(&Queue) -> bool) -> Poll<()> {
+        if is_so(&self.queue.lock()) {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
         let mut queue = self.queue.lock();
-        if queue.is_settled() {
+        if is_so(&queue) {
             return Poll::Ready(());
         }
         let duplicate = queue.for_the_end.add(waker);

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use runtime::fs::{self, File, OpenOptions};
 use runtime::io::AsyncWriteExt;
@@ -96,6 +97,43 @@ fn a_file_outlives_its_runtime_with_errors_and_works_from_another_thread() {
         assert_eq!(std::fs::read_to_string(&path).expect("ours"), "from elsewhere");
         assert_eq!(descriptors_of(&path), 0);
     });
+}
+
+#[test]
+fn what_a_shutdown_drops_keeps_nobody_waiting_and_ends_no_directory() {
+    let _watchdog = watch();
+    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let dir = Dir::new();
+        let path = dir.file("file");
+        std::fs::write(&path, "unchanged").expect("a new file");
+        let runtime = Builder::new().scheduler(scheduler).max_blocking_threads(1).build();
+        let runtime = runtime.expect("a runtime");
+        let (release, is_released) = mpsc::channel::<()>();
+        let (mut file, mut entries) = runtime.block_on(async {
+            let file = OpenOptions::new().read(true).write(true).open(&path).await.expect("ours");
+            // More than one call reads.
+            for number in 0..1000 {
+                std::fs::write(dir.file(&number.to_string()), "").expect("a new file");
+            }
+            let mut entries = fs::read_dir(dir.path()).await.expect("ours");
+            drop(runtime::spawn_blocking(move || is_released.recv()));
+            assert!(poll_and_drop(file.set_len(0)).is_pending());
+            while poll_and_drop(entries.next_entry()).is_ready() {}
+            (file, entries)
+        });
+        runtime.shutdown(Duration::ZERO);
+        let helper = single_threaded();
+        helper.block_on(async {
+            assert!(file.set_len(0).await.is_err());
+            file.rewind().await.expect("it needs no thread");
+            for _ in 0..2 {
+                let error = entries.next_entry().await.expect_err("there are more");
+                assert_eq!(error.to_string(), "the runtime has been shut down");
+            }
+        });
+        drop(release);
+        assert_eq!(std::fs::read_to_string(&path).expect("ours"), "unchanged", "{scheduler}");
+    }
 }
 
 /// How many descriptors of this process lead to a file.
