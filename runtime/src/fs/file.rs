@@ -211,10 +211,11 @@ impl File {
     /// Waits until the content and the metadata are on the disk.
     ///
     /// # Errors
-    /// Those of earlier writes that nobody has been told of, and those of the operating system.
+    /// Those of earlier writes that nobody has been told of, and those of the operating system. If
+    /// there are both, or the future was dropped, the next write, `flush` or `sync` reports what this
+    /// one has not.
     pub async fn sync_all(&self) -> io::Result<()> {
-        let synced = self.ordered(Duty::Optional, std::fs::File::sync_all).await;
-        self.behind.take_error().map_or(synced, Err)
+        self.sync(std::fs::File::sync_all).await
     }
 
     /// Waits until the content is on the disk, and of the metadata what is needed to read it.
@@ -222,7 +223,19 @@ impl File {
     /// # Errors
     /// As [`sync_all`](File::sync_all).
     pub async fn sync_data(&self) -> io::Result<()> {
-        let synced = self.ordered(Duty::Optional, std::fs::File::sync_data).await;
+        self.sync(std::fs::File::sync_data).await
+    }
+
+    /// The system tells of a failure once: if nobody hears of it here, it is kept.
+    async fn sync(&self, sync: fn(&std::fs::File) -> io::Result<()>) -> io::Result<()> {
+        let behind = self.behind.clone();
+        let sync = move |file: &std::fs::File| {
+            if let Err(error) = sync(file) {
+                behind.keep_later_error(error);
+            }
+            Ok(())
+        };
+        let synced = self.ordered(Duty::Optional, sync).await;
         self.behind.take_error().map_or(synced, Err)
     }
 

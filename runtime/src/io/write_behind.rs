@@ -54,8 +54,10 @@ struct Queue {
     is_writing: bool,
     /// Other calls for the target that are under way though nobody waits for them.
     abandoned: usize,
-    /// The first failure that nobody has been told of.
+    /// The first failed write that nobody has been told of.
     error: Option<io::Error>,
+    /// The same of what comes after writes, such as `fsync`.
+    later_error: Option<io::Error>,
     /// Who waits for room, which there is when a call takes the bytes.
     for_room: Waiters,
     /// Who waits for everything to be written, or for the abandoned calls. Apart from those, since
@@ -90,6 +92,10 @@ impl Waiters {
 }
 
 impl Queue {
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take().or_else(|| self.later_error.take())
+    }
+
     fn is_settled(&self) -> bool {
         self.bytes.is_empty() && !self.is_writing && self.abandoned == 0
     }
@@ -128,7 +134,7 @@ where
         ready!(coop::poll_proceed(cx));
         let waker = cx.waker().clone();
         let mut queue = self.queue.lock();
-        if let Some(error) = queue.error.take() {
+        if let Some(error) = queue.take_error() {
             return Poll::Ready(Err(error));
         }
         let accepted = buf.len().min(LIMIT - queue.bytes.len());
@@ -222,7 +228,7 @@ where
     /// Waits until all bytes have been written.
     ///
     /// # Errors
-    /// The first that any write since the last report met.
+    /// The first that any write since the last report met, or what came after writes.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_settled(cx));
         Poll::Ready(self.take_error().map_or(Ok(()), Err))
@@ -235,7 +241,12 @@ where
 
     /// The first failure that nobody has been told of.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
-        self.queue.lock().error.take()
+        self.queue.lock().take_error()
+    }
+
+    /// Keeps a failure that came after those of the writes, to be told of after them.
+    pub(crate) fn keep_later_error(&self, error: io::Error) {
+        self.queue.lock().later_error.get_or_insert(error);
     }
 
     /// Writes everything that is there, on this thread, which may block.

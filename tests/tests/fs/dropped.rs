@@ -179,3 +179,19 @@ fn a_seek_drops_what_could_not_be_put_back() {
         });
     });
 }
+
+/// The system would not tell again.
+#[test]
+fn what_a_dropped_sync_met_is_told_by_the_next() {
+    let _watchdog = watch();
+    with_one_thread(|runtime| {
+        runtime.block_on(async {
+            let mut file = open("/dev/full".as_ref()).await;
+            drop_under_way(file.sync_data());
+            // There is no disk behind this file.
+            let error = file.flush().await.expect_err("no disk");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            file.flush().await.expect("reported already");
+        });
+    });
+}

@@ -71,6 +71,9 @@ fn a_failed_write_is_reported_once_by_whatever_comes_next() {
                 assert_eq!(file.close().await.expect_err("full").kind(), full);
                 AsyncWriteExt::write(&mut file, b"x").await.expect("accepted");
                 assert_eq!(file.sync_all().await.expect_err("full").kind(), full);
+                // What the sync itself met comes next: there is no disk behind this file.
+                let no_disk = ErrorKind::InvalidInput;
+                assert_eq!(file.flush().await.expect_err("no disk").kind(), no_disk);
             }
             file.flush().await.expect("reported already");
             assert_eq!(file.write_all(&pattern(1 << 20)).await.expect_err("full").kind(), full);
