@@ -19,8 +19,10 @@ impl Parameter {
         let [TokenTree::Ident(name), TokenTree::Punct(colon), ty @ ..] = tokens else {
             return None;
         };
-        let is_colon = colon.as_char() == ':' && colon.spacing() == Spacing::Alone;
-        if !is_colon || ty.is_empty() || name == "_" || name == "self" {
+        // `x:&str` is joint as well.
+        let is_path = colon.spacing() == Spacing::Joint
+            && matches!(ty.first(), Some(TokenTree::Punct(second)) if second.as_char() == ':');
+        if colon.as_char() != ':' || is_path || ty.is_empty() || name == "_" || name == "self" {
             return None;
         }
         Some(Parameter { name: name.clone(), ty: ty.iter().cloned().collect() })
@@ -130,6 +132,12 @@ mod tests {
                 plain("c", "(u8, u8)"),
             ]
         );
+    }
+
+    #[test]
+    fn a_type_may_follow_the_colon_at_once() {
+        assert_eq!(parsed("a:&str, b:*const u8"), [plain("a", "&str"), plain("b", "*const u8")]);
+        assert_eq!(parsed("a::B"), [None]);
     }
 
     #[test]

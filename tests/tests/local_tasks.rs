@@ -9,7 +9,7 @@ use std::thread::{self, ThreadId};
 
 use runtime::task::yield_now;
 use runtime::{AbortHandle, spawn_local};
-use windlass_tests::{both_modes, watch, work_stealing};
+use windlass_tests::{both_modes, single_threaded, watch, work_stealing};
 
 /// What happened to a task, and on which thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -282,5 +282,24 @@ fn take_turns_with_tasks_that_may_move() {
             busy.abort();
             local.abort();
         });
+    });
+}
+
+#[test]
+fn may_keep_another_runtime_entered_to_the_end() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let other = single_threaded();
+        let handle = other.handle().clone();
+        let output = runtime.block_on(async {
+            drop(spawn_local(async move {
+                let _entered = handle.enter();
+                pending::<()>().await;
+            }));
+            yield_now().await;
+            7
+        });
+        assert_eq!(output, 7);
+        runtime.block_on(runtime.spawn(async {})).expect("its worker is still there");
     });
 }

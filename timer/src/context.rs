@@ -79,7 +79,7 @@ pub(crate) fn enter(current: Current) -> EnterGuard {
     });
     // In a thread-local's destructor nothing can be entered; depth 0 marks a guard without effect.
     let (previous, depth, _spare) = entered.unwrap_or((None, 0, None));
-    EnterGuard { previous, depth, not_send: PhantomData }
+    EnterGuard { previous, depth, ends_later_ones: false, not_send: PhantomData }
 }
 
 /// Keeps a driver entered on this thread; dropping it restores what was entered before.
@@ -100,7 +100,17 @@ pub struct EnterGuard {
     previous: Option<Current>,
     /// How many guards the thread had with this one.
     depth: usize,
+    ends_later_ones: bool,
     not_send: PhantomData<*const ()>,
+}
+
+impl EnterGuard {
+    /// Makes the order not matter for this guard: dropping it while later ones are alive ends those
+    /// too, and does not panic. For a loop that runs code which may keep guards of its own.
+    pub fn ends_later_ones(mut self) -> EnterGuard {
+        self.ends_later_ones = true;
+        self
+    }
 }
 
 impl Drop for EnterGuard {
@@ -121,7 +131,7 @@ impl Drop for EnterGuard {
         });
         let is_innermost = left.map_or(true, |(_left, _spare, is_innermost)| is_innermost);
         assert!(
-            is_innermost || std::thread::panicking(),
+            is_innermost || self.ends_later_ones || std::thread::panicking(),
             "runtime: an `EnterGuard` was dropped before one that was made after it.\n  \
              help: drop guards in the reverse order of `enter`, best by leaving their scopes"
         );
@@ -168,6 +178,17 @@ mod tests {
         let panic = panic.expect_err("the second guard is alive");
         let message = panic.downcast_ref::<&str>().expect("the message has no arguments");
         assert!(message.starts_with("runtime: an `EnterGuard` was dropped before"), "{message}");
+        assert!(Handle::try_current().is_none());
+        drop(second);
+        assert!(Handle::try_current().is_none());
+    }
+
+    #[test]
+    fn a_guard_of_a_loop_ends_the_later_ones() {
+        let (outer, inner) = (handle(), handle());
+        let first = outer.enter_as_owner().ends_later_ones();
+        let second = inner.enter();
+        drop(first);
         assert!(Handle::try_current().is_none());
         drop(second);
         assert!(Handle::try_current().is_none());

@@ -176,7 +176,7 @@ impl Drop for StopWaiting<'_> {
 /// single-threaded runtime has become free.
 fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) -> bool {
     let timers = CloseTimers(timers_of(&shared.clock, parker));
-    let _entered = timers.0.handle().enter_as_owner();
+    let _entered = timers.0.handle().enter_as_owner().ends_later_ones();
     let mut wakers = Vec::new();
     let _awake = Awake::new(shared);
     // Nobody looks: this thread is no worker, and keeps nobody waiting but itself.

@@ -111,7 +111,8 @@ impl Worker {
             self.shared.entered_timers.handle().enter()
         } else {
             self.remote().timers.handle().enter_as_owner()
-        };
+        }
+        .ends_later_ones();
         let worker = Rc::new(self);
         // In the destructor of a thread-local this thread does not become a worker, and what is
         // woken meanwhile goes through the injector.
