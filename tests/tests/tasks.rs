@@ -279,3 +279,26 @@ fn a_handle_may_be_dropped_by_the_task_itself() {
         assert_eq!(drops.get(), 1);
     });
 }
+
+#[test]
+fn who_joins_many_is_not_woken_by_each() {
+    let _watchdog = watch();
+    let runtime = single_threaded();
+    let polls = runtime.block_on(runtime.spawn(async {
+        let tasks: Vec<_> = (0..100).map(|_| runtime::spawn(async {})).collect();
+        let mut joined = Box::pin(async {
+            for task in tasks {
+                task.await.expect("no panic");
+            }
+        });
+        let mut polls = 0;
+        poll_fn(|cx| {
+            polls += 1;
+            joined.as_mut().poll(cx)
+        })
+        .await;
+        polls
+    }));
+    // At first none has ended, and when the first has, the others have their turn before.
+    assert_eq!(polls.expect("no panic"), 2);
+}

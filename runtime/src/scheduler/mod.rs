@@ -398,6 +398,14 @@ impl Schedule for Arc<Shared> {
     }
 
     #[inline]
+    fn wake_joiner(&self, wake: impl FnOnce()) {
+        match current::current_of(self) {
+            Some(worker) => worker.wake_last(wake),
+            None => wake(),
+        }
+    }
+
+    #[inline]
     fn owned(&self) -> Option<&OwnedTasks<Arc<Shared>>> {
         Some(&self.owned)
     }

@@ -20,6 +20,17 @@ use crate::task::{Heap, LocalTasks, Runnable, local_tasks};
 /// tasks that wake each other would otherwise keep everybody else waiting for ever.
 const MAX_NEXT_IN_A_ROW: u32 = 3;
 
+/// Where a runnable goes that is woken on its worker.
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    /// Into the `next` slot: it most likely shares data with the task that woke it.
+    Next,
+    /// Behind the others, one of many that are found at once; a peer is notified for all.
+    Batch,
+    /// Behind the others.
+    Last,
+}
+
 /// What a thread that runs tasks works on. It stays with its thread, except in a single-threaded
 /// runtime, where it is lent to one thread in `block_on` after another.
 pub(crate) struct Worker {
@@ -35,8 +46,8 @@ pub(crate) struct Worker {
     /// The runnable that runs next, of a worker without peers; of others it is in their [`Remote`],
     /// where it takes an atomic change to put it in and one to take it out.
     next: Cell<Option<Runnable>>,
-    /// Whether what is woken now is one of many, found at once.
-    is_batch: Cell<bool>,
+    /// Where what is woken now belongs.
+    turn: Cell<Turn>,
     is_local_turn: Cell<bool>,
     /// Whether there are, or may be, other workers.
     has_peers: bool,
@@ -76,7 +87,7 @@ impl Worker {
             is_searching: Cell::new(false),
             next_in_a_row: Cell::new(0),
             next: Cell::new(None),
-            is_batch: Cell::new(false),
+            turn: Cell::new(Turn::Next),
             is_local_turn: Cell::new(false),
             has_peers,
             polls_left: Cell::new(0),
@@ -375,8 +386,8 @@ impl Worker {
     /// more work than this worker is about to do, and a peer is woken.
     #[inline]
     pub(super) fn push(&self, runnable: Runnable) {
-        if self.is_batch.get() {
-            return self.queue.push(runnable);
+        if self.turn.get() != Turn::Next {
+            return self.push_in_turn(runnable);
         }
         if !self.has_peers {
             if let Some(previous) = self.replace_next(runnable) {
@@ -398,22 +409,44 @@ impl Worker {
         }
     }
 
+    /// Apart, so that the usual way is short.
+    #[inline(never)]
+    fn push_in_turn(&self, runnable: Runnable) {
+        match self.turn.get() {
+            Turn::Last if !self.remote().is_in_place() => self.push_last(runnable),
+            Turn::Last => self.shared.push_injected(runnable),
+            Turn::Batch | Turn::Next => self.queue.push(runnable),
+        }
+    }
+
+    /// Wakes who waits for the end of a task, to run behind all others: who waits for many is woken
+    /// once for those that end meanwhile, and not by each.
+    pub(super) fn wake_last(&self, wake: impl FnOnce()) {
+        if self.queue.is_empty() {
+            // The slot is as good.
+            return wake();
+        }
+        let turn = self.turn.replace(Turn::Last);
+        contain(wake);
+        self.turn.set(turn);
+    }
+
     /// Wakes what a look at I/O and timers has found. It is queued in that order, and one peer is
     /// notified in the end: none of it shares data with a task that ran here.
     pub(super) fn wake_batch(&self, wakers: &mut Vec<Waker>) {
         if wakers.is_empty() {
             return;
         }
-        self.is_batch.set(true);
+        self.turn.set(Turn::Batch);
         wake_all(wakers);
-        self.is_batch.set(false);
+        self.turn.set(Turn::Next);
         if self.has_peers && self.shared.queued(self.index) > 1 {
             self.shared.notify();
         }
     }
 
     /// Queues a runnable behind all others.
-    #[inline]
+    #[inline(always)]
     fn push_last(&self, runnable: Runnable) {
         if !self.has_peers {
             return self.queue.push(runnable);

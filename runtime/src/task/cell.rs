@@ -362,7 +362,7 @@ where
             Complete::Done => return,
             // SAFETY: the transition gave the last reference back.
             Complete::Free => return unsafe { Self::free(header) },
-            Complete::WakeJoin => cell.wake_join(),
+            Complete::WakeJoin => cell.wake_join(scheduler),
             Complete::DropOutput => cell.drop_unread_output(scheduler),
         }
         if is_named {
@@ -382,13 +382,14 @@ where
         may
     }
 
-    fn wake_join(&self) {
+    #[inline(never)]
+    fn wake_join(&self, scheduler: &S) {
         // SAFETY: `JOIN_WAKER` is set and the task is complete, so the waker is ours: once, since
         // one thread completes a task once, and the bit stays, so that nobody writes or drops what
         // is left here.
         let waker = self.join_waker.with(|slot| unsafe { slot.read() });
         if let Some(waker) = ManuallyDrop::into_inner(waker) {
-            contain(|| waker.wake());
+            contain(|| scheduler.wake_joiner(|| waker.wake()));
         }
     }
 

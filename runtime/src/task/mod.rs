@@ -96,6 +96,11 @@ pub(crate) trait Schedule: Clone + Send + Sync + Sized + 'static {
         None
     }
 
+    /// Calls `wake`, which wakes who waits for the end of one of its tasks.
+    fn wake_joiner(&self, wake: impl FnOnce()) {
+        wake();
+    }
+
     /// Its tasks, if any of them may ever be pending.
     fn owned(&self) -> Option<&OwnedTasks<Self>>;
 
