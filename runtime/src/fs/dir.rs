@@ -15,6 +15,7 @@ use futures_core::Stream;
 
 use super::PathError;
 use super::paths::with_path;
+use crate::coop;
 use crate::handle::Handle;
 use crate::io::call::Call;
 use crate::sync::Mutex;
@@ -122,6 +123,8 @@ impl ReadDir {
                     self.accept(result?);
                 }
                 Rest::Unread(entries) => {
+                    // Where no thread can be started, who skips errors would ask for ever.
+                    ready!(coop::poll_proceed(cx));
                     let entries = entries.clone();
                     let theirs = entries.clone();
                     let read = move || Ok(read_batch(&mut theirs.lock()));

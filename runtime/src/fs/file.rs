@@ -226,17 +226,14 @@ impl File {
         self.sync(std::fs::File::sync_data).await
     }
 
-    /// The system tells of a failure once: if nobody hears of it here, it is kept.
     async fn sync(&self, sync: fn(&std::fs::File) -> io::Result<()>) -> io::Result<()> {
         let behind = self.behind.clone();
-        let sync = move |file: &std::fs::File| {
-            if let Err(error) = sync(file) {
-                behind.keep_later_error(error);
-            }
-            Ok(())
-        };
+        let sync = move |file: &std::fs::File| Ok(Untold { error: sync(file).err(), behind });
         let synced = self.ordered(Duty::Optional, sync).await;
-        self.behind.take_error().map_or(synced, Err)
+        if let Some(error) = self.behind.take_error() {
+            return Err(error);
+        }
+        synced?.error.take().map_or(Ok(()), Err)
     }
 
     /// Makes the file `size` bytes long, by cutting it off or by adding zeros. The cursor stays.
@@ -278,15 +275,30 @@ impl File {
         let (_ours, theirs) = UnderWay::new(&self.behind);
         let behind = self.behind.clone();
         let work = move || {
-            let _theirs = theirs;
             behind.drain();
-            work(behind.target())
+            // If nobody takes the result, it is dropped before the call has ended for the next one.
+            Ok((work(behind.target()), theirs))
         };
         let call = match duty {
             Duty::Optional => Call::start(&self.handle, work),
             Duty::Mandatory => Call::start_mandatory(&self.handle, work),
         };
-        call?.await
+        let (result, _theirs) = call?.await?;
+        result
+    }
+}
+
+/// The failure of a sync, which the system tells once: if nobody hears of it, it is kept.
+struct Untold {
+    error: Option<io::Error>,
+    behind: Arc<WriteBehind<std::fs::File>>,
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if let Some(error) = self.error.take() {
+            self.behind.keep_later_error(error);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::mpsc;
 
 use runtime::fs::{File, OpenOptions};
@@ -181,6 +182,30 @@ fn a_seek_drops_what_could_not_be_put_back() {
 }
 
 /// The system would not tell again.
+#[test]
+fn of_two_syncs_at_once_each_tells_its_own_failure() {
+    let _watchdog = watch();
+    with_one_thread(|runtime| {
+        runtime.block_on(async {
+            let mut file = open("/dev/full".as_ref()).await;
+            {
+                let (release, is_released) = mpsc::channel::<()>();
+                drop(runtime::spawn_blocking(move || is_released.recv()));
+                let (mut first, mut second) = (pin!(file.sync_all()), pin!(file.sync_data()));
+                assert!(futures_util::poll!(&mut first).is_pending());
+                assert!(futures_util::poll!(&mut second).is_pending());
+                drop(release);
+                // The one thread has done both when it has done this.
+                runtime::spawn_blocking(|| ()).await.expect("no panic");
+                for result in [first.await, second.await] {
+                    assert_eq!(result.expect_err("no disk").kind(), ErrorKind::InvalidInput);
+                }
+            }
+            file.flush().await.expect("reported already");
+        });
+    });
+}
+
 #[test]
 fn what_a_dropped_sync_met_is_told_by_the_next() {
     let _watchdog = watch();
