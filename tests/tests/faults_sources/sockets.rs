@@ -87,10 +87,11 @@ fn clients_that_leave_before_the_answer_stop_no_server() {
                 }
             });
             for _ in 0..200 {
+                // Bound before the other leaves, whose port and answer it might get.
+                let (stays, _) = bound().await;
                 let (leaves, _) = bound().await;
                 leaves.send_to(b"", addr).await.expect("there is room");
                 drop(leaves);
-                let (stays, _) = bound().await;
                 stays.send_to(b"stays", addr).await.expect("there is room");
                 assert_eq!(stays.recv_from(&mut [0; 8]).await.expect("the answer"), (5, addr));
             }
