@@ -419,11 +419,11 @@ impl Worker {
         }
     }
 
-    /// Wakes who waits for the end of a task, to run behind all others: who waits for many is woken
-    /// once for those that end meanwhile, and not by each.
+    /// Wakes who waits for the end of a task, to run behind those in the queue: who waits for many is
+    /// woken once for those that end meanwhile, and not by each.
     pub(super) fn wake_last(&self, wake: impl FnOnce()) {
         if self.queue.is_empty() {
-            // The slot is as good.
+            // The slot is as good: at most the one that is in it now comes later.
             return wake();
         }
         let turn = self.turn.replace(Turn::Last);
