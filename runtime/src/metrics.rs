@@ -71,7 +71,7 @@ pub struct WorkerReading {
     pub steals: u64,
     /// Times that the worker went to sleep.
     pub parks: u64,
-    /// Times that a task's budget ran out.
+    /// Polls in which the task's budget ran out.
     pub forced_yields: u64,
     /// Runnables in its queue.
     pub queued: usize,

@@ -3,11 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, join_all, select};
 use runtime::net::{self, TcpListener, TcpStream};
 use runtime::task::{consume_budget, unconstrained, yield_now};
 use runtime::time::{sleep, timeout};
@@ -309,13 +312,41 @@ fn a_timeout_around_a_loop_that_is_never_done_waiting_fires() {
     });
 }
 
+/// `select` polls the first one first, each time.
+async fn comes_after(first: impl Future<Output = ()>, second: impl Future) {
+    match select(pin!(first), pin!(second)).await {
+        Either::Left(_) => panic!("the first one never ends"),
+        Either::Right(_) => {}
+    }
+}
+
+#[test]
+fn who_shares_a_task_with_a_loop_that_is_never_done_waiting_gets_its_turn() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let (ready, _client) = always_readable(&runtime);
+        let task = runtime.spawn(async move {
+            comes_after(consume_for_ever(), sleep(Duration::from_millis(1))).await;
+            let complete = runtime::spawn(async {});
+            while !complete.is_finished() {
+                yield_now().await;
+            }
+            comes_after(consume_for_ever(), complete).await;
+            comes_after(consume_for_ever(), async { ready.peek(&mut [0; 1]).await }).await;
+            let fifteen = join_all((0..15).map(|_| consume_for_ever()));
+            comes_after(fifteen.map(drop), sleep(Duration::from_millis(1))).await;
+        });
+        runtime.block_on(task).expect("no panic");
+    });
+}
+
 #[test]
 fn an_unconstrained_loop_does_not_yield() {
     let _watchdog = watch();
     both_modes(|runtime| {
         let task = runtime.spawn(async {
             let mut polls = 0;
-            let mut long = std::pin::pin!(unconstrained(async {
+            let mut long = pin!(unconstrained(async {
                 for _ in 0..10_000 {
                     consume_budget().await;
                 }
@@ -326,7 +357,7 @@ fn an_unconstrained_loop_does_not_yield() {
             })
             .await;
             // The budget of the task itself is untouched.
-            let mut one_more = std::pin::pin!(consume_budget());
+            let mut one_more = pin!(consume_budget());
             let is_ready = poll_fn(|cx| Poll::Ready(one_more.as_mut().poll(cx).is_ready())).await;
             (polls, is_ready)
         });
