@@ -211,7 +211,8 @@ impl Builder {
     /// while it lasts, on a thread of its own: calls for different tasks may come at the same time.
     /// In a single-threaded runtime, where it keeps the tasks waiting, also for the future of
     /// `block_on`. Default: print the report to stderr, once for each line that spawns tasks;
-    /// [`Metrics`](crate::Metrics) counts all.
+    /// [`Metrics`](crate::Metrics) counts all. The end of the runtime waits for the calls; one that
+    /// drops the runtime itself ends it without waiting.
     ///
     /// With a function of your own, what the names in [`BlockedTask::stack`] were found with stays in
     /// memory for the next report, even if the function does not look at them: tens of megabytes in a

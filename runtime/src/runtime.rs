@@ -22,7 +22,7 @@ use crate::task::JoinHandle;
 ///
 /// Dropping it ends it: every task is dropped at its current `.await`, and the drop waits for the
 /// workers and for blocking calls that have started, however long they take;
-/// [`Runtime::shutdown`] waits for a limited time.
+/// [`Runtime::shutdown`] waits for a limited time. In [`Builder::on_blocked`] neither waits.
 ///
 /// # Examples
 /// ```
@@ -156,10 +156,13 @@ impl Runtime {
 
     #[track_caller]
     fn end_checked(&mut self, what: &str, deadline: Option<Duration>) {
+        let shared = self.handle.shared();
         // In place a worker may wait, but not for itself.
-        let is_async = AsyncGuard::is_entered() || self.handle.shared().is_on_worker();
-        // Inside a task nobody may wait; the runtime ends all the same, without us.
-        self.end(if is_async { Some(Duration::ZERO) } else { deadline });
+        let is_async = AsyncGuard::is_entered() || shared.is_on_worker();
+        // Inside a task nobody may wait, nor on a thread that is waited for; the runtime ends all the
+        // same, without us.
+        let may_wait = !is_async && !shared.threads.is_member();
+        self.end(if may_wait { deadline } else { Some(Duration::ZERO) });
         if is_async && !thread::panicking() {
             panic!("{}", refusal(what, "block"));
         }

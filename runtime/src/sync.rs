@@ -171,11 +171,11 @@ mod threads {
 
     /// The same, for what loom's threads, which are all one thread of the system, must not share.
     macro_rules! thread_local_of_a_model {
-        (static $name:ident: $type:ty = $value:expr;) => {
+        ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
             #[cfg(not(windlass_loom))]
-            std::thread_local! { static $name: $type = const { $value }; }
+            std::thread_local! { $(#[$attribute])* static $name: $type = const { $value }; }
             #[cfg(windlass_loom)]
-            loom::thread_local! { static $name: $type = $value; }
+            loom::thread_local! { $(#[$attribute])* static $name: $type = $value; }
         };
     }
     pub(crate) use thread_local_of_a_model;

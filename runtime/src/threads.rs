@@ -1,11 +1,12 @@
 //! The threads of a runtime that run tasks or watch them: started, counted, and waited for.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::Config;
-use crate::sync::{Condvar, Mutex, has_ended, thread, wait_for};
+use crate::sync::{Condvar, Mutex, has_ended, thread, thread_local_of_a_model, wait_for};
 
 /// The workers' threads and the monitor's, from their start to their end.
 pub(crate) struct Threads {
@@ -34,6 +35,7 @@ impl Threads {
         let threads = self.clone();
         *self.alive.lock() += 1;
         let started = config.thread(name).spawn(move || {
+            STARTED_BY.with(|started_by| started_by.set(Arc::as_ptr(&threads).addr()));
             let _left = Left(&threads);
             f();
         });
@@ -50,6 +52,11 @@ impl Threads {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the calling thread is one of them: it would wait for itself.
+    pub(crate) fn is_member(&self) -> bool {
+        STARTED_BY.with(Cell::get) == std::ptr::from_ref(self).addr()
     }
 
     /// Waits until every thread has left, and joins it. False: some have not, in time.
@@ -77,6 +84,11 @@ impl Threads {
         }
         true
     }
+}
+
+thread_local_of_a_model! {
+    /// The address of the [`Threads`] that started this thread, to its very end; 0 if none did.
+    static STARTED_BY: Cell<usize> = Cell::new(0);
 }
 
 /// Counts a thread out, however it ends.

@@ -1,9 +1,10 @@
 //! A stuck task is named: itself, the line that spawned it, its worker, how long, and where it is.
 
+use std::future::pending;
 use std::hint::black_box;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -153,6 +154,30 @@ fn the_future_of_block_on_is_named_where_it_keeps_tasks_waiting() {
     });
     drop(runtime);
     assert!(reports.try_recv().is_err(), "the future of `block_on` was stuck as long");
+}
+
+/// The last that it sees of the stuck task: it need not wait for that, and cannot for itself.
+#[test]
+fn a_handler_may_drop_its_own_runtime() {
+    let _watchdog = watch();
+    for mode in MODES {
+        let (release, gate) = mpsc::channel();
+        let owned: Arc<Mutex<Option<Runtime>>> = Arc::default();
+        let (taken, release) = (owned.clone(), Mutex::new(release));
+        let builder = named("sr", mode).blocked_after(THRESHOLD).on_blocked(move |_| {
+            drop(taken.lock().expect("nobody panics").take());
+            let _ = release.lock().expect("nobody panics").send(());
+        });
+        let runtime = builder.build().expect("the system has threads");
+        let handle = runtime.handle().clone();
+        *owned.lock().expect("nobody panics") = Some(runtime);
+        let stuck = handle.spawn(async move {
+            wait_at(&gate);
+            pending::<()>().await;
+        });
+        let error = handle.block_on(stuck).expect_err("it is pending for ever");
+        assert!(error.is_shutdown(), "{error}");
+    }
 }
 
 #[inline(never)]
