@@ -1,6 +1,6 @@
 //! Local tasks never leave the thread that spawned them: there they are polled, and there dropped.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::mpsc::{self, Sender};
@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::thread::{self, ThreadId};
 
 use runtime::task::yield_now;
-use runtime::{AbortHandle, spawn_local};
+use runtime::{AbortHandle, JoinHandle, spawn_local};
 use windlass_tests::{both_modes, single_threaded, watch, work_stealing};
 
 /// What happened to a task, and on which thread.
@@ -186,30 +186,32 @@ fn are_dropped_on_their_thread_when_block_on_returns() {
             .for_each(|waker| thread::spawn(|| waker.wake()).join().expect("no panic"));
         for task in tasks {
             task.abort();
-            assert!(runtime.block_on(task).expect_err("it was dropped").is_cancelled());
+            let error = runtime.block_on(task).expect_err("it was dropped");
+            assert!(error.is_cancelled() && !error.is_shutdown(), "{error}");
+            assert!(error.to_string().ends_with("no thread is left that could run it"), "{error}");
         }
     });
 }
 
 #[test]
 fn spawned_in_the_drop_of_another_are_dropped_too() {
-    struct SpawnOnDrop(Rc<Cell<usize>>);
+    struct SpawnOnDrop(Rc<RefCell<Vec<JoinHandle<()>>>>);
     impl Drop for SpawnOnDrop {
         fn drop(&mut self) {
-            self.0.set(self.0.get() + 1);
-            let count = self.0.clone();
+            let spawned = self.0.clone();
             let task = spawn_local(async move {
-                count.set(1000);
+                let _spawned = spawned;
+                panic!("too late to run");
             });
-            assert!(task.is_finished(), "too late to run");
+            self.0.borrow_mut().push(task);
         }
     }
     let _watchdog = watch();
     both_modes(|runtime| {
-        let drops = Rc::new(Cell::new(0));
+        let spawned = Rc::new(RefCell::new(Vec::new()));
         runtime.block_on(async {
             for _ in 0..3 {
-                let guard = SpawnOnDrop(drops.clone());
+                let guard = SpawnOnDrop(spawned.clone());
                 spawn_local(async move {
                     let _guard = guard;
                     pending::<()>().await
@@ -217,8 +219,12 @@ fn spawned_in_the_drop_of_another_are_dropped_too() {
             }
             yield_now().await;
         });
-        assert_eq!(drops.get(), 3);
-        assert_eq!(Rc::strong_count(&drops), 1);
+        assert_eq!(Rc::strong_count(&spawned), 1);
+        let spawned = spawned.take();
+        assert_eq!(spawned.len(), 3);
+        for task in spawned {
+            assert!(runtime.block_on(task).expect_err("it was dropped").is_cancelled());
+        }
     });
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use super::header::{Facts, Header, IN_RUNNABLE, TaskRef, Vtable, WAS_IDLE};
 use super::heap::{self, Heap};
-use super::join::JoinHandle;
+use super::join::{Cancelled, JoinHandle};
 use super::one_word::OneWordWaker;
 use super::page::{Page, PagePtr};
 use super::stage::{Kind, Stage};
@@ -280,7 +280,7 @@ where
     /// Drops the future of a task that was aborted, or that its runtime's end has caught running.
     fn cancel_future(&self, scheduler: &S) {
         let by_shutdown = scheduler.is_shut_down();
-        let kind = if by_shutdown { Kind::CancelledByShutdown } else { Kind::Cancelled };
+        let kind = if by_shutdown { Kind::CancelledByShutdown } else { Kind::Aborted };
         self.replace_future(kind, Stage::nothing());
     }
 
@@ -312,7 +312,10 @@ where
             Kind::Finished => contain(|| unsafe { stage.drop_output() }),
             // SAFETY: the panic is there, in the same way.
             Kind::Panicked => drop_quietly(unsafe { stage.take_panic() }),
-            Kind::Cancelled | Kind::CancelledByShutdown | Kind::Consumed => {}
+            Kind::Aborted
+            | Kind::CancelledByShutdown
+            | Kind::CancelledWithoutThread
+            | Kind::Consumed => {}
             Kind::Running => unreachable!("the future of this task is dropped before"),
         });
     }
@@ -325,8 +328,9 @@ where
             Kind::Finished => Ok(unsafe { stage.take_output() }),
             // SAFETY: the panic is there, in the same way.
             Kind::Panicked => Err(JoinError::panicked(id, unsafe { stage.take_panic() })),
-            Kind::Cancelled => Err(JoinError::cancelled(id, false)),
-            Kind::CancelledByShutdown => Err(JoinError::cancelled(id, true)),
+            Kind::Aborted => Err(JoinError::cancelled(id, Cancelled::Aborted)),
+            Kind::CancelledByShutdown => Err(JoinError::cancelled(id, Cancelled::ByShutdown)),
+            Kind::CancelledWithoutThread => Err(JoinError::cancelled(id, Cancelled::WithoutThread)),
             Kind::Consumed => panic!(
                 "runtime: the `JoinHandle` of task {id} was polled again after it had returned its \
                  result.\n  help: await a handle once; in a `select!` loop, use `FutureExt::fuse`"
@@ -434,7 +438,11 @@ where
         let cell = unsafe { Self::of(header) };
         // SAFETY: the caller's reference outlives this function.
         let _current = unsafe { Current::enter(header) };
-        cell.replace_future(Kind::CancelledByShutdown, Stage::nothing());
+        // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive.
+        let by_shutdown = unsafe { Self::scheduler(header) }.is_shut_down();
+        let kind =
+            if by_shutdown { Kind::CancelledByShutdown } else { Kind::CancelledWithoutThread };
+        cell.replace_future(kind, Stage::nothing());
         cell.header.state.add_ref();
         // SAFETY: the future is gone; the reference that was just counted is given up here, and the
         // caller keeps its own.

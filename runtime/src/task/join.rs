@@ -224,8 +224,18 @@ pub struct JoinError {
 }
 
 enum Reason {
-    Cancelled { by_shutdown: bool },
+    Cancelled(Cancelled),
     Panicked(SyncPayload),
+}
+
+/// Why a task's future was dropped before it was done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    Aborted,
+    ByShutdown,
+    /// The `block_on` that a local task belonged to has returned, or no thread could be started for a
+    /// blocking call.
+    WithoutThread,
 }
 
 /// A panic's payload, which is `Send` only, behind a wrapper that gives no shared access to it.
@@ -240,20 +250,21 @@ impl JoinError {
         JoinError { id, reason: Reason::Panicked(SyncPayload(payload)) }
     }
 
-    pub(super) fn cancelled(id: Id, by_shutdown: bool) -> JoinError {
-        JoinError { id, reason: Reason::Cancelled { by_shutdown } }
+    pub(super) fn cancelled(id: Id, why: Cancelled) -> JoinError {
+        JoinError { id, reason: Reason::Cancelled(why) }
     }
 
-    /// Whether the future was dropped before it was done: aborted, or the runtime was shut down.
+    /// Whether the future was dropped before it was done: it was aborted, the runtime was shut down, or no
+    /// thread was left that could run it (of a local task: the `block_on` that it belongs to has returned).
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.reason, Reason::Cancelled { .. })
+        matches!(self.reason, Reason::Cancelled(_))
     }
 
     /// Whether the runtime was shut down before the task was done. Implies [`JoinError::is_cancelled`].
     #[must_use]
     pub fn is_shutdown(&self) -> bool {
-        matches!(self.reason, Reason::Cancelled { by_shutdown: true })
+        matches!(self.reason, Reason::Cancelled(Cancelled::ByShutdown))
     }
 
     /// Whether the task panicked.
@@ -305,9 +316,12 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            Reason::Cancelled { by_shutdown: false } => write!(f, "task {} was aborted", self.id),
-            Reason::Cancelled { by_shutdown: true } => {
+            Reason::Cancelled(Cancelled::Aborted) => write!(f, "task {} was aborted", self.id),
+            Reason::Cancelled(Cancelled::ByShutdown) => {
                 write!(f, "task {} was dropped: its runtime was shut down", self.id)
+            }
+            Reason::Cancelled(Cancelled::WithoutThread) => {
+                write!(f, "task {} was dropped: no thread is left that could run it", self.id)
             }
             Reason::Panicked(payload) => match panic_message(&*payload.0) {
                 Some(text) => write!(f, "task {} panicked: {text}", self.id),

@@ -12,19 +12,21 @@ pub(super) enum Kind {
     Running,
     Finished,
     Panicked,
-    Cancelled,
+    Aborted,
     CancelledByShutdown,
+    CancelledWithoutThread,
     Consumed,
 }
 
 impl Kind {
     pub(super) fn from_u8(kind: u8) -> Kind {
-        const KINDS: [Kind; 6] = [
+        const KINDS: [Kind; 7] = [
             Kind::Running,
             Kind::Finished,
             Kind::Panicked,
-            Kind::Cancelled,
+            Kind::Aborted,
             Kind::CancelledByShutdown,
+            Kind::CancelledWithoutThread,
             Kind::Consumed,
         ];
         KINDS[usize::from(kind)]
