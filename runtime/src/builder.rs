@@ -144,7 +144,9 @@ impl Builder {
         self
     }
 
-    /// The stack of each thread in bytes. Default: that of `std::thread`, 2 MiB.
+    /// The stack of each worker and of each thread for blocking calls, in bytes, at least 65,536.
+    /// Default: that of `std::thread`, 2 MiB. What a future or closure needs comes on top of some 50,000
+    /// in an unoptimised build; a thread whose stack is too small ends the process.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.config.stack_size = Some(bytes);
         self
@@ -235,7 +237,8 @@ impl Builder {
     ///
     /// # Errors
     /// - `InvalidInput`: no workers, too many, or a number of workers for a single-threaded runtime
-    ///   that is not 1; no blocking threads; a thread name with a NUL in it.
+    ///   that is not 1; no blocking threads; a stack that is too small; a thread name with a NUL in
+    ///   it.
     /// - What the system says when it refuses a thread or the files of the I/O driver. Nothing is
     ///   left behind then.
     pub fn build(self) -> io::Result<Runtime> {
@@ -246,6 +249,12 @@ impl Builder {
                 "runtime: `Builder::max_blocking_threads(0)` leaves no thread for `spawn_blocking`, \
                  files and name resolution.\n  help: pass at least 1",
             ));
+        }
+        if let Some(bytes) = config.stack_size.filter(|&bytes| bytes < MIN_STACK) {
+            return Err(invalid(format!(
+                "runtime: `Builder::stack_size({bytes})`: no thread could work with less than \
+                 {MIN_STACK} bytes.\n  help: leave `stack_size` out for 2 MiB"
+            )));
         }
         config.spare_workers = match config.scheduler {
             Scheduler::WorkStealing => config.spare_workers.min(MAX_WORKERS),
@@ -260,6 +269,9 @@ impl Builder {
 
 /// More workers than any machine has cores, and few enough for the counts of the scheduler.
 const MAX_WORKERS: usize = 4_096;
+
+/// What the runtime's own functions need in an unoptimised build, with sockets and files, is 48 KiB.
+const MIN_STACK: usize = 64 << 10;
 
 fn workers(scheduler: Scheduler, asked: Option<usize>) -> io::Result<usize> {
     match (scheduler, asked) {
@@ -302,7 +314,7 @@ impl Config {
         Config { workers: 1, scheduler, ..builder.config }
     }
 
-    /// A thread of the runtime, not started yet.
+    /// A thread that runs tasks or blocking calls, not started yet.
     pub(crate) fn thread(&self, name: String) -> thread::Builder {
         let builder = thread::Builder::new().name(name);
         match self.stack_size {

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::builder::Config;
 use crate::sync::{Condvar, Mutex, has_ended, thread, thread_local_of_a_model, wait_for};
 
 /// The workers' threads and the monitor's, from their start to their end.
@@ -28,13 +27,12 @@ impl Threads {
     /// Runs `f` on a new thread.
     pub(crate) fn start(
         self: &Arc<Threads>,
-        config: &Config,
-        name: String,
+        thread: thread::Builder,
         f: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         let threads = self.clone();
         *self.alive.lock() += 1;
-        let started = config.thread(name).spawn(move || {
+        let started = thread.spawn(move || {
             STARTED_BY.with(|started_by| started_by.set(Arc::as_ptr(&threads).addr()));
             let _left = Left(&threads);
             f();

@@ -11,9 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::io::AsyncRead;
+use runtime::net::{TcpListener, TcpStream};
 use runtime::task::{AbortHandle, block_in_place, yield_now};
 use runtime::time::sleep;
-use runtime::{Builder, Handle, Scheduler};
+use runtime::{Builder, Handle, Scheduler, spawn_blocking};
 use windlass_tests::{Scene, both_modes, current_scene, panic_message, scene_under, strace, watch};
 
 #[test]
@@ -174,11 +175,21 @@ fn a_reader_that_lies_about_its_length_gets_a_panic_and_no_bytes() {
 #[test]
 fn a_runtime_is_built_and_used_on_a_small_stack() {
     let _watchdog = watch();
+    // The smallest that `Builder::stack_size` takes; a sanitizer needs more.
+    let worker = if cfg!(windlass_sanitizer) { 1 << 18 } else { 64 << 10 };
     for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
         let small = thread::Builder::new().stack_size(64 << 10);
         let thread = small.spawn(move || {
-            let runtime = Builder::new().scheduler(scheduler).workers(1).build().expect("threads");
-            runtime.block_on(async { runtime::spawn(async { 7 }).await.expect("no panic") })
+            let builder = Builder::new().scheduler(scheduler).workers(1).stack_size(worker);
+            let runtime = builder.build().expect("the system has threads");
+            let task = runtime.spawn(async {
+                let listener = TcpListener::bind("localhost:0").await.expect("a free port");
+                let addr = listener.local_addr().expect("it is bound");
+                TcpStream::connect(addr).await.expect("it listens");
+                sleep(Duration::from_millis(1)).await;
+                spawn_blocking(|| 7).await.expect("no panic")
+            });
+            runtime.block_on(task).expect("no panic")
         });
         assert_eq!(thread.expect("a thread").join().expect("no overflow"), 7);
     }

@@ -245,6 +245,10 @@ fn a_runtime_that_cannot_be() {
     assert!(text.contains("Builder::workers"), "{text}");
     let text = refused(Builder::new().max_blocking_threads(0));
     assert_says(&text, &["`Builder::max_blocking_threads(0)`"]);
+    for bytes in [0, (64 << 10) - 1] {
+        let text = refused(Builder::new().stack_size(bytes));
+        assert_says(&text, &[&format!("`Builder::stack_size({bytes})`"), "65536 bytes"]);
+    }
     let text = refused(Builder::new().thread_name("a\0b"));
     assert!(text.contains("Builder::thread_name"), "{text}");
 }

@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 use crate::metrics::add;
 use crate::scheduler::{Scheduler, Shared, ThreadTimes};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::thread;
 use crate::task::Watched;
 
 pub use report::BlockedTask;
@@ -217,7 +218,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
     }
     let name = format!("{}-monitor", shared.config.thread_name);
     let watched = shared.clone();
-    shared.threads.start(&shared.config, name, move || Sampler::new(watched).run())
+    shared.threads.start(thread::Builder::new().name(name), move || Sampler::new(watched).run())
 }
 
 /// What the monitor's thread knows.

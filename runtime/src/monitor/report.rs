@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::builder::Config;
 use crate::panics::{contain, print_line};
 use crate::scheduler::Shared;
+use crate::sync::thread;
 use crate::task::{Id, Watched};
 
 /// What is called with every report, see [`Builder::on_blocked`](crate::Builder::on_blocked).
@@ -122,7 +123,7 @@ impl Reports {
         let watched = shared.clone();
         let name = format!("{}-report", shared.config.thread_name);
         let without_stack = report.clone();
-        let started = shared.threads.start(&shared.config, name, move || {
+        let started = shared.threads.start(thread::Builder::new().name(name), move || {
             // A handler is called for each poll, perhaps soon again. Without one each spawn site
             // speaks once, and need not pay for a faster second time.
             #[cfg(target_os = "linux")]

@@ -143,7 +143,7 @@ impl Shared {
     fn start_worker(self: &Arc<Shared>, worker: Worker) -> io::Result<()> {
         let name = format!("{}-worker-{}", self.config.thread_name, worker.index());
         let shared = self.clone();
-        self.threads.start(&self.config, name, move || {
+        self.threads.start(self.config.thread(name), move || {
             let config = &shared.config;
             config.run_hooked(|| run_worker(&shared, worker));
         })
