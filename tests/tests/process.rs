@@ -1,7 +1,7 @@
 //! Child processes: streams, ends, and no zombie.
 
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use runtime::fs::PathError;
 use runtime::io::{AsyncReadExt, AsyncWriteExt};
 use runtime::process::{Child, Command};
 use rustix::process::{Pid, Signal, kill_process};
-use windlass_tests::{both_modes, open_files, single_threaded, watch};
+use windlass_tests::{both_modes, find_tool, open_files, single_threaded, watch};
 
 /// Children, files and zombies are counted for the whole process, so these tests take turns.
 fn alone() -> MutexGuard<'static, ()> {
@@ -357,6 +357,64 @@ fn a_dropped_runtime_leaves_no_zombie() {
         drop(outlives);
         wait_for_no_children();
     });
+}
+
+/// The processor time that the thread which reaps has used; `None` when there is none.
+fn time_of_the_reaper() -> Option<Duration> {
+    let mut threads = std::fs::read_dir("/proc/self/task").expect("this is Linux");
+    threads.find_map(|thread| {
+        let thread = thread.ok()?.path();
+        let name = std::fs::read_to_string(thread.join("comm")).ok()?;
+        let times = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+        let used = times.split(' ').next()?.parse().ok()?;
+        (name.trim_end() == "runtime-reaper").then(|| Duration::from_nanos(used))
+    })
+}
+
+/// It has ended, as its file says, but nobody gets it until the tracer has taken notice.
+#[test]
+fn an_orphan_that_a_tracer_holds_makes_nobody_spin() {
+    const TRACE: &str = "import ctypes, sys
+PTRACE_SEIZE = 0x4206
+failed = ctypes.CDLL(None).ptrace(PTRACE_SEIZE, int(sys.argv[1]), 0, 0)
+print('refused' if failed else 'traces', flush=True)
+sys.stdin.read()";
+    let _alone = alone();
+    let _watchdog = watch();
+    if find_tool("python3").is_none() {
+        return println!("skipped: python3, which traces, is not installed");
+    }
+    let runtime = single_threaded();
+    let child = runtime.block_on(async { Command::new("sleep").arg("100").spawn() });
+    let child = child.expect("sleep is there");
+    let id = child.id().expect("it runs").to_string();
+    let mut tracer = std::process::Command::new("python3")
+        .args(["-c", TRACE, &id])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is there");
+    let mut said = String::new();
+    let stdout = tracer.stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut said).expect("it says a line");
+    let is_traced = said.trim_end() == "traces";
+    kill(&child, Signal::KILL);
+    drop(child);
+    if is_traced {
+        while !children().contains(&'Z') {
+            thread::yield_now();
+        }
+        let time = || time_of_the_reaper().expect("it has an orphan");
+        let (began, before) = (Instant::now(), time());
+        thread::sleep(Duration::from_millis(500));
+        let (elapsed, used) = (began.elapsed(), time() - before);
+        assert!(used < elapsed / 4, "{used:?} of {elapsed:?}");
+    } else {
+        println!("skipped: the system refuses to trace");
+    }
+    drop(tracer.stdin.take());
+    tracer.wait().expect("it ends");
+    wait_for_no_children();
 }
 
 /// A child that stops and goes on has not ended.

@@ -3,10 +3,11 @@
 //! One thread does it. It is started with the first orphan and leaves with the last, belongs to no
 //! runtime, and sleeps in `poll` on the processes' file descriptors and on a socket that announces
 //! further orphans. Children without a descriptor (systems other than Linux, a sandbox, or no file
-//! left for it) are asked every [`INTERVAL`] instead, and so are all while there is no file for the
-//! socket. Where no thread is to be had, the next orphan and the next command try again. A handler
-//! for `SIGCHLD` would do for all, but a program may block that signal in every thread, and this
-//! module should not change how signals are handled.
+//! left for it), and those that have announced their end while a tracer holds them, are asked every
+//! [`INTERVAL`] instead, and so are all while there is no file for the socket. Where no thread is to be
+//! had, the next orphan and the next command try again. A handler for `SIGCHLD` would do for all, but
+//! a program may block that signal in every thread, and this module should not change how signals are
+//! handled.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -93,7 +94,7 @@ fn serve() {
                 (bell, orphanage.bell) = new_bell().ok().unzip();
             }
         }
-        wait(bell.as_ref(), &orphans);
+        wait(bell.as_ref(), &mut orphans);
     }
 }
 
@@ -106,9 +107,12 @@ fn new_bell() -> io::Result<(UnixStream, UnixStream)> {
 }
 
 /// Waits until an orphan may have ended, or there is a new one.
-fn wait(bell: Option<&UnixStream>, orphans: &[Orphan]) {
-    let pidfds = orphans.iter().filter_map(|orphan| orphan.pidfd.as_ref());
-    let mut fds: Vec<_> = pidfds
+fn wait(bell: Option<&UnixStream>, orphans: &mut [Orphan]) {
+    let announcing: Vec<_> =
+        (0..orphans.len()).filter(|&index| orphans[index].pidfd.is_some()).collect();
+    let mut fds: Vec<_> = orphans
+        .iter()
+        .filter_map(|orphan| orphan.pidfd.as_ref())
         .map(AsFd::as_fd)
         .chain(bell.map(AsFd::as_fd))
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
@@ -119,6 +123,13 @@ fn wait(bell: Option<&UnixStream>, orphans: &[Orphan]) {
     if polled.is_err_and(|error| error != rustix::io::Errno::INTR) {
         // Out of memory, or more children than this process may have files.
         thread::sleep(INTERVAL);
+    }
+    let announced: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+    for (index, _) in announcing.into_iter().zip(announced).filter(|&(_, announced)| announced) {
+        // A tracer holds it: it cannot be reaped yet, and does not stop to announce that it has ended.
+        if !orphans[index].is_over() {
+            orphans[index].pidfd = None;
+        }
     }
     if let Some(mut bell) = bell {
         // Empties it; it fails when it is empty.
