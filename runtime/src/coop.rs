@@ -5,9 +5,9 @@
 //! task whose socket is always ready would never let go of its worker. The idea is tokio's
 //! (its "cooperative scheduling").
 //!
-//! A task may be several futures, in a `select` or `join_all`, and the first could use the budget up
-//! at every poll. So whoever is refused leaves a turn to the next one: a quarter of what is left of a
-//! second budget. That is enough for fifteen more, and ends, as a future that goes on to others
+//! A task may be several futures, in a `select` or `join_all`, and the first could use the budget
+//! up at every poll. So whoever is refused leaves a turn to the next one: a quarter of what is left
+//! of a second budget. That is enough for fifteen more, and ends, as a future that goes on to others
 //! when one of its own is pending must end.
 
 use std::cell::Cell;
@@ -97,6 +97,21 @@ fn refuse(later: u8) {
 /// In how many polls of this thread the budget ran out since this was asked last.
 pub(crate) fn take_forced_yields() -> u64 {
     FORCED_YIELDS.with(Cell::take)
+}
+
+/// Forgets, when it is dropped, how often the budget ran out meanwhile: that was no worker's.
+pub(crate) fn uncounted() -> Uncounted {
+    Uncounted { before: FORCED_YIELDS.with(Cell::get) }
+}
+
+pub(crate) struct Uncounted {
+    before: u64,
+}
+
+impl Drop for Uncounted {
+    fn drop(&mut self) {
+        FORCED_YIELDS.with(|yields| yields.set(self.before));
+    }
 }
 
 /// Takes one unit of the task's budget; yields when none is left.

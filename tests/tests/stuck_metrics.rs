@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use runtime::task::{consume_budget, yield_now};
+use runtime::task::{block_in_place, consume_budget, yield_now};
 use runtime::time::sleep;
 use runtime::{Builder, Metrics, Runtime, Scheduler};
 use windlass_tests::{
@@ -133,6 +133,16 @@ fn forced_yields_of_a_thread_go_to_the_runtime_that_it_worked_for() {
         }))
         .expect("no panic");
     assert!((10..=11).contains(&forced(&second)), "{}", forced(&second));
+    // In a task, in place, another one runs a future, for which no worker is needed.
+    let (fourth, handle) = (work_stealing(1), first.handle().clone());
+    fourth
+        .block_on(fourth.spawn(async move {
+            block_in_place(|| handle.block_on(yields()));
+            yields().await;
+        }))
+        .expect("no panic");
+    wait_until(fourth.handle(), |metrics| metrics.workers[0].forced_yields >= 10);
+    assert!((10..=11).contains(&forced(&fourth)), "{}", forced(&fourth));
 }
 
 /// A runtime that had one long poll, until its monitor took it for 100 ms; and how long it was.

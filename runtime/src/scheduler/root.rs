@@ -179,6 +179,8 @@ fn drive_alone(shared: &Arc<Shared>, parker: &Arc<Parker>, root: &mut dyn Root) 
     let _entered = timers.0.handle().enter_as_owner().ends_later_ones();
     let mut wakers = Vec::new();
     let _awake = Awake::new(shared);
+    // The thread may be another runtime's worker, in place.
+    let _uncounted = coop::uncounted();
     // Nobody looks: this thread is no worker, and keeps nobody waiting but itself.
     let watch = Watch::new();
     let wakeup = root.wakeup();
