@@ -288,7 +288,9 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // After `give` there is nobody left to read this.
-        self.set(Err(io::Error::other("the runtime was shut down before the name was resolved")));
+        self.set(Err(io::Error::other(
+            "the name was not resolved: the runtime was shut down, or had no thread for it",
+        )));
     }
 }
 

@@ -214,7 +214,7 @@ impl Builder {
     /// In a single-threaded runtime, where it keeps the tasks waiting, also for the future of
     /// `block_on`. Default: print the report to stderr, once for each line that spawns tasks;
     /// [`Metrics`](crate::Metrics) counts all. The end of the runtime waits for the calls; one that
-    /// drops the runtime itself ends it without waiting.
+    /// drops the runtime itself ends it as [`Runtime::shutdown`] with a deadline of zero does.
     ///
     /// With a function of your own, what the names in [`BlockedTask::stack`] were found with stays in
     /// memory for the next report, even if the function does not look at them: tens of megabytes in a

@@ -84,6 +84,17 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
+/// Takes so many units, or what is left where that is less: an operation that costs more than a turn
+/// has must go on all the same.
+pub(crate) fn poll_proceed_many(cx: &mut Context<'_>, units: u8) -> Poll<()> {
+    if units > 0 {
+        ready!(poll_proceed(cx));
+        let rest = |left: Left| Left { now: left.now.saturating_sub(units - 1), ..left };
+        LEFT.with(|cell| cell.set(cell.get().map(rest)));
+    }
+    Poll::Ready(())
+}
+
 /// Ends a turn, and leaves one to the next future of the task.
 #[cold]
 fn refuse(later: u8) {
@@ -186,6 +197,19 @@ mod tests {
         assert!(poll_proceed(&mut cx).is_ready());
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
         assert_eq!(take_forced_yields(), 1, "one poll");
+    }
+
+    #[test]
+    fn an_operation_that_costs_more_than_is_left_goes_on() {
+        let mut cx = Context::from_waker(Waker::noop());
+        with_budget(|| {
+            assert!(poll_proceed_many(&mut cx, BUDGET - 1).is_ready());
+            assert!(poll_proceed_many(&mut cx, 0).is_ready());
+            assert!(poll_proceed_many(&mut cx, 8).is_ready(), "one unit is left");
+            assert!(poll_proceed_many(&mut cx, 8).is_pending());
+            assert!(poll_proceed_many(&mut cx, 0).is_ready());
+        });
+        assert!(poll_proceed_many(&mut cx, 8).is_ready());
     }
 
     #[test]

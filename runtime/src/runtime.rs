@@ -22,7 +22,7 @@ use crate::task::JoinHandle;
 ///
 /// Dropping it ends it: every task is dropped at its current `.await`, and the drop waits for the
 /// workers and for blocking calls that have started, however long they take;
-/// [`Runtime::shutdown`] waits for a limited time. In [`Builder::on_blocked`] neither waits.
+/// [`Runtime::shutdown`] waits for a limited time. In [`Builder::on_blocked`] neither does.
 ///
 /// # Examples
 /// ```
@@ -145,7 +145,7 @@ impl Runtime {
     ///
     /// Every task's future is dropped at its current `.await`; its handle returns an error that
     /// [is a shutdown](crate::JoinError::is_shutdown). What still runs after the deadline is left
-    /// to itself: its thread ends when it can.
+    /// to itself: its thread ends when it can. Sockets have errors for it then, and timers panic.
     ///
     /// # Panics
     /// When it is called inside a task, or inside the future of a `block_on`.

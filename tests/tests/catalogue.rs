@@ -183,7 +183,7 @@ fn a_runtime_is_built_and_used_on_a_small_stack() {
             let builder = Builder::new().scheduler(scheduler).workers(1).stack_size(worker);
             let runtime = builder.build().expect("the system has threads");
             let task = runtime.spawn(async {
-                let listener = TcpListener::bind("localhost:0").await.expect("a free port");
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
                 let addr = listener.local_addr().expect("it is bound");
                 TcpStream::connect(addr).await.expect("it listens");
                 sleep(Duration::from_millis(1)).await;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
+use runtime::fs::File;
+use runtime::io::{AsyncReadExt, copy, sink};
 use runtime::net::{self, TcpListener, TcpStream};
 use runtime::task::{consume_budget, unconstrained, yield_now};
 use runtime::time::{sleep, timeout};
@@ -325,7 +327,9 @@ fn who_shares_a_task_with_a_loop_that_is_never_done_waiting_gets_its_turn() {
     let _watchdog = watch();
     both_modes(|runtime| {
         let (ready, _client) = always_readable(&runtime);
+        let exe = std::env::current_exe().expect("this is Linux");
         let task = runtime.spawn(async move {
+            let file = File::open(exe).await.expect("it runs");
             comes_after(consume_for_ever(), sleep(Duration::from_millis(1))).await;
             let complete = runtime::spawn(async {});
             while !complete.is_finished() {
@@ -333,8 +337,11 @@ fn who_shares_a_task_with_a_loop_that_is_never_done_waiting_gets_its_turn() {
             }
             comes_after(consume_for_ever(), complete).await;
             comes_after(consume_for_ever(), async { ready.peek(&mut [0; 1]).await }).await;
-            let fifteen = join_all((0..15).map(|_| consume_for_ever()));
-            comes_after(fifteen.map(drop), sleep(Duration::from_millis(1))).await;
+            let fifteen = || join_all((0..15).map(|_| consume_for_ever())).map(drop);
+            comes_after(fifteen(), sleep(Duration::from_millis(1))).await;
+            // The budget of a large read is several units, and that of copying two.
+            comes_after(fifteen(), file.read_at(&mut vec![0; 128 << 10], 0)).await;
+            comes_after(fifteen(), copy(&mut (&ready).take(1), &mut sink())).await;
         });
         runtime.block_on(task).expect("no panic");
     });

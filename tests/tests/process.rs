@@ -401,7 +401,8 @@ sys.stdin.read()";
     kill(&child, Signal::KILL);
     drop(child);
     if is_traced {
-        while !children().contains(&'Z') {
+        // It has its name when it has had a core.
+        while !children().contains(&'Z') || time_of_the_reaper().is_none() {
             thread::yield_now();
         }
         let time = || time_of_the_reaper().expect("it has an orphan");

@@ -156,7 +156,7 @@ fn the_future_of_block_on_is_named_where_it_keeps_tasks_waiting() {
     assert!(reports.try_recv().is_err(), "the future of `block_on` was stuck as long");
 }
 
-/// The last that it sees of the stuck task: it need not wait for that, and cannot for itself.
+/// It need not wait for the stuck task, and cannot for itself.
 #[test]
 fn a_handler_may_drop_its_own_runtime() {
     let _watchdog = watch();

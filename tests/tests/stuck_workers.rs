@@ -294,12 +294,14 @@ const REQUESTS: u32 = 100;
 ///
 /// Of two workers that have nothing else to do, one waits for I/O, handles the request, and waits
 /// again; the other one sleeps all the while. But if the handler is marked, the other one is woken
-/// to wait for I/O meanwhile, and then they both go to sleep.
+/// to wait for I/O meanwhile, and then they both go to sleep. The next request waits for that: on a
+/// busy machine a worker that is woken may have no core for many of them.
 fn extra_parks(runtime: &Runtime, stream: &mut TcpStream) -> f64 {
     let parks = || runtime.metrics().workers.iter().map(|worker| worker.parks).collect::<Vec<_>>();
     let before = parks();
     for _ in 0..REQUESTS {
         ask(stream);
+        wait_until(runtime.handle(), |metrics| metrics.parked_workers == 2);
     }
     let fewest = parks().iter().zip(&before).map(|(after, before)| after - before).min();
     fewest.expect("there are workers") as f64 / f64::from(REQUESTS)

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::coop;
 
@@ -11,8 +11,8 @@ use crate::coop;
 /// left to the next read.
 const MOST: usize = 128 * 1024;
 
-/// How much of a read costs one unit of the task's budget, so that a poll full of reads copies 2 MiB
-/// at most.
+/// How much of a read costs one unit of the task's budget, so that a poll full of one future's reads
+/// copies little over 2 MiB.
 const PER_UNIT: usize = 16 * 1024;
 
 /// Reads without waiting, where the system and the file can.
@@ -29,10 +29,7 @@ impl Cached {
 
     /// Takes the units of the task's budget that a read into so large a buffer may cost.
     pub(super) fn poll_proceed(cx: &mut Context<'_>, length: usize) -> Poll<()> {
-        for _ in 0..length.min(MOST).div_ceil(PER_UNIT) {
-            ready!(coop::poll_proceed(cx));
-        }
-        Poll::Ready(())
+        coop::poll_proceed_many(cx, length.min(MOST).div_ceil(PER_UNIT) as u8)
     }
 
     /// Reads what is cached at `offset`, or at the cursor, which it moves then.

@@ -52,7 +52,11 @@ impl<T> Future for Call<T> {
         let result = ready!(Pin::new(&mut self.0).poll(cx));
         Poll::Ready(result.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(payload) => resume_unwind(payload),
-            Err(_) => Err(io::Error::other("the runtime has been shut down")),
+            Err(error) if error.is_shutdown() => {
+                Err(io::Error::other("the runtime has been shut down"))
+            }
+            // No thread could be started.
+            Err(error) => Err(io::Error::other(error)),
         }))
     }
 }

@@ -79,8 +79,6 @@ impl Copying {
         W: AsyncWrite + ?Sized,
     {
         loop {
-            // Readers and writers that are always ready, such as memory, would never let go.
-            ready!(coop::poll_proceed(cx));
             if self.start < self.end {
                 let bytes = &self.buffer[self.start..self.end];
                 let written = ready!(writer.as_mut().poll_write(cx, bytes))?;
@@ -108,6 +106,9 @@ impl Copying {
                     }
                 }
             }
+            // Readers and writers that are always ready, such as memory, would never let go. Afterwards:
+            // one unit that is left may be what the reader or the writer needs.
+            ready!(coop::poll_proceed(cx));
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Vtable {
     pub(super) run: unsafe fn(NonNull<Header>, &Watch) -> Option<Runnable>,
     /// Hands a counted `Runnable` to the scheduler.
     pub(super) schedule: unsafe fn(NonNull<Header>),
-    /// Drops the future and completes as shut down; the caller holds `RUNNING` and its own reference.
+    /// Drops the future and completes as cancelled; the caller holds `RUNNING` and its own reference.
     pub(super) cancel: unsafe fn(NonNull<Header>),
     /// Moves the output to `*mut JoinResult<T>`; the caller is the `JoinHandle` of a complete task.
     pub(super) read_output: unsafe fn(NonNull<Header>, *mut ()),
