@@ -13,20 +13,18 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
-use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::exit::pidfd;
-use crate::sync::Mutex;
 
 /// How often children are asked that cannot announce their end.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The orphans that the thread does not know yet, and how to wake it.
-#[derive(Default)]
 struct Orphanage {
     new: Vec<Orphan>,
     has_thread: bool,
@@ -39,7 +37,8 @@ struct Orphan {
     pidfd: Option<OwnedFd>,
 }
 
-static ORPHANAGE: LazyLock<Mutex<Orphanage>> = LazyLock::new(|| Mutex::new(Orphanage::default()));
+static ORPHANAGE: Mutex<Orphanage> =
+    Mutex::new(Orphanage { new: Vec::new(), has_thread: false, bell: None });
 
 /// Takes over the duty to reap a child.
 pub(super) fn adopt(child: Child) {
