@@ -145,7 +145,8 @@ impl Runtime {
     ///
     /// Every task's future is dropped at its current `.await`; its handle returns an error that
     /// [is a shutdown](crate::JoinError::is_shutdown). What still runs after the deadline is left
-    /// to itself: its thread ends when it can. Sockets have errors for it then, and timers panic.
+    /// to itself: a task is dropped at its next `.await`, and its thread ends when it can. Sockets have
+    /// errors for it then.
     ///
     /// # Panics
     /// When it is called inside a task, or inside the future of a `block_on`.

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use runtime::fs::File;
 use runtime::io::AsyncWrite;
 use runtime::net::TcpListener;
-use runtime::time::sleep;
+use runtime::time::{sleep, timeout};
 use runtime::{Builder, Handle, JoinHandle, Runtime};
 use windlass_tests::{Dir, DropCount, both_modes, single_threaded, watch, work_stealing};
 
@@ -276,6 +276,56 @@ fn shutdown_does_not_wait_for_a_stuck_task_longer_than_it_may() {
     drop(release);
     assert_is_shutdown(stuck);
     assert_eq!(drops.get(), 1);
+}
+
+/// The timers have ended under it, before its next `.await`.
+#[test]
+fn a_task_that_runs_after_the_deadline_is_dropped_where_it_waits_for_a_timer() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let (release, is_released) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        let handle = runtime.handle().clone();
+        let stuck = handle.spawn(async move {
+            let mut armed = pin!(sleep(Duration::from_secs(3600)));
+            assert!(futures_util::poll!(armed.as_mut()).is_pending());
+            started.send(()).expect("the test listens");
+            is_released.recv().expect_err("the test drops it");
+            assert!(futures_util::poll!(armed.as_mut()).is_pending());
+            timeout(Duration::from_secs(3600), sleep(Duration::from_secs(3600))).await
+        });
+        let waits = thread::spawn(move || handle.block_on(stuck));
+        has_started.recv().expect("the task starts");
+        runtime.shutdown(Duration::from_millis(10));
+        drop(release);
+        let error = waits.join().expect("no panic").expect_err("it never ends by itself");
+        assert!(error.is_shutdown(), "{error}");
+    });
+}
+
+/// The future of `block_on` belongs to its caller, and goes on.
+#[test]
+fn a_future_that_runs_after_the_deadline_goes_on_waiting_for_a_timer() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let (release, is_released) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        let handle = runtime.handle().clone();
+        let waits = thread::spawn(move || {
+            handle.block_on(async move {
+                let mut armed = pin!(sleep(Duration::from_millis(20)));
+                assert!(futures_util::poll!(armed.as_mut()).is_pending());
+                started.send(()).expect("the test listens");
+                is_released.recv().expect_err("the test drops it");
+                armed.await;
+                sleep(Duration::from_millis(1)).await;
+            });
+        });
+        has_started.recv().expect("the future starts");
+        runtime.shutdown(Duration::from_millis(10));
+        drop(release);
+        waits.join().expect("no panic");
+    });
 }
 
 #[test]

@@ -159,7 +159,8 @@ impl Driver {
     /// Disarms all timers for good: moves their wakers into `wakers`, for the caller to wake.
     ///
     /// A [`Sleep`](crate::Sleep) that is woken so re-arms itself in the driver of the thread that
-    /// polls it. Where there is none, or only a closed one, that poll panics.
+    /// polls it. Where there is none, or only a closed one, that poll panics; but on the thread that owns
+    /// the closed one it wakes its task at once, which is to be dropped, or polled elsewhere.
     pub fn close(&self, wakers: &mut Vec<Waker>) {
         let mut timers = self.0.timers.lock();
         timers.is_closed = true;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 /// Waits until `duration` has passed since this call.
@@ -198,7 +198,7 @@ impl Sleep {
         }
         match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
             Ok(key) => self.state = State::Armed { driver, key },
-            Err(_waker) => return self.end_in_closed(&driver),
+            Err(waker) => return self.poll_closed(&driver, is_owner, waker),
         }
         Poll::Pending
     }
@@ -213,14 +213,19 @@ impl Sleep {
         Poll::Ready(())
     }
 
-    /// What is over needs no driver; the rest would hang in one that is closed.
+    /// What is over needs no driver; the rest would hang in one that is closed, but on the thread of its
+    /// owner: that leaves its loop after this poll, and what it polls is dropped, or goes on elsewhere.
     #[cold]
-    fn end_in_closed(&mut self, driver: &Handle) -> Poll<()> {
-        if self.deadline > driver.clock().now() {
+    fn poll_closed(&mut self, driver: &Handle, is_owner: bool, waker: Waker) -> Poll<()> {
+        if self.deadline <= driver.clock().now() {
+            self.state = State::Elapsed;
+            return Poll::Ready(());
+        }
+        if !is_owner {
             self.panic_after_shutdown();
         }
-        self.state = State::Elapsed;
-        Poll::Ready(())
+        waker.wake();
+        Poll::Pending
     }
 
     #[cold]

@@ -301,6 +301,25 @@ fn a_poll_after_shutdown_panics() {
     let _ = poll_once(&mut sleep(3600 * 1000 * MS), Waker::noop());
 }
 
+/// It may have been in a poll when somebody else closed the driver.
+#[test]
+fn a_poll_of_the_owner_after_shutdown_wakes_for_the_next() {
+    let (closed, _) = unpark_counting_driver();
+    let (count, waker) = WakeCount::new();
+    let mut sleep = sleep(3600 * 1000 * MS);
+    {
+        let _guard = closed.handle().enter_as_owner();
+        closed.close(&mut Vec::new());
+        assert!(poll_once(&mut sleep, &waker).is_pending());
+        assert_eq!(count.get(), 1);
+    }
+    let (open, _) = unpark_counting_driver();
+    let _guard = open.handle().enter_as_owner();
+    assert!(poll_once(&mut sleep, &waker).is_pending());
+    assert_eq!(count.get(), 1, "it is armed there");
+    assert!(open.next_deadline().is_some());
+}
+
 /// A task whose destruction uses timers, as that of a task that holds a sleep does.
 struct DropsSleep(Driver);
 
