@@ -4,17 +4,20 @@ use std::future::pending;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use runtime::fs::File;
 use runtime::io::AsyncWrite;
 use runtime::net::TcpListener;
+use runtime::task::block_in_place;
 use runtime::time::{sleep, timeout};
 use runtime::{Builder, Handle, JoinHandle, Runtime};
-use windlass_tests::{Dir, DropCount, both_modes, single_threaded, watch, work_stealing};
+use windlass_tests::{
+    Dir, DropCount, StuckTask, both_modes, single_threaded, watch, work_stealing,
+};
 
 /// Waits for a task on another runtime; its own has ended.
 #[track_caller]
@@ -301,6 +304,62 @@ fn a_task_that_runs_after_the_deadline_is_dropped_where_it_waits_for_a_timer() {
         let error = waits.join().expect("no panic").expect_err("it never ends by itself");
         assert!(error.is_shutdown(), "{error}");
     });
+}
+
+/// Its worker is a spare one, which the end does not wait for.
+#[test]
+fn a_task_on_a_spare_worker_is_dropped_where_it_waits_for_a_timer() {
+    let _watchdog = watch();
+    let runtime = work_stealing(1);
+    let stuck = StuckTask::spawn(runtime.handle());
+    let (release, is_released) = mpsc::channel::<()>();
+    let (started, has_started) = mpsc::channel();
+    let task = runtime.spawn(async move {
+        started.send(()).expect("the test listens");
+        is_released.recv().expect_err("the test drops it");
+        sleep(Duration::from_secs(3600)).await;
+    });
+    has_started.recv().expect("a spare worker runs it");
+    runtime.shutdown(Duration::from_millis(10));
+    drop(release);
+    assert_is_shutdown(task);
+    drop(stuck.release());
+}
+
+/// An executor that knows of no runtime.
+fn run_by_itself<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Unpark>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// The monitor, which would turn the timers of a worker in place, looks after nobody any more.
+#[test]
+fn a_worker_that_waits_for_a_timer_in_an_executor_of_its_own_does_not_hang_the_end() {
+    let _watchdog = watch();
+    for workers in [1, 2] {
+        let runtime = work_stealing(workers);
+        let (started, has_started) = mpsc::channel();
+        runtime.spawn(async move {
+            block_in_place(|| {
+                started.send(()).expect("the test listens");
+                run_by_itself(sleep(Duration::from_millis(50)));
+            });
+        });
+        has_started.recv().expect("the task starts");
+        drop(runtime);
+    }
 }
 
 /// The future of `block_on` belongs to its caller, and goes on.

@@ -12,6 +12,8 @@ pub(crate) struct Current {
     pub(crate) driver: Handle,
     /// Whether this thread turns the driver and so needs no unpark.
     pub(crate) is_owner: bool,
+    /// Whether what this thread polls is polled here no more once the driver is closed.
+    pub(crate) leaves_when_closed: bool,
 }
 
 struct Stack {
@@ -36,8 +38,8 @@ pub(crate) fn current() -> Option<Current> {
     let current = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         let spare = stack.spare.take();
-        let Current { driver, is_owner } = stack.current.as_ref()?;
-        Some(Current { driver: spare.unwrap_or_else(|| driver.clone()), is_owner: *is_owner })
+        let current = stack.current.as_ref()?;
+        Some(Current { driver: spare.unwrap_or_else(|| current.driver.clone()), ..*current })
     });
     current.ok().flatten()
 }

@@ -17,6 +17,10 @@ const NEVER: u64 = u64::MAX;
 /// timers cost.
 const CROWD: usize = 16;
 
+/// How many timers a closed driver refuses before it says that somebody polls on. A task in its last poll
+/// has one for each of its futures.
+const MOST_REFUSED: u32 = 1 << 16;
+
 /// How many ticks a crowd waits at most for those who come after it.
 const GATHERED_TICKS: u32 = 3;
 
@@ -85,6 +89,8 @@ pub(crate) struct Shared {
 struct Timers {
     wheel: Wheel<Waker>,
     is_closed: bool,
+    /// How many timers were not armed because it is closed.
+    refused: u32,
     /// Whether the last turn that fired something fired a [`CROWD`].
     fired_crowd: bool,
 }
@@ -116,6 +122,7 @@ impl Driver {
             timers: Mutex::new(Timers {
                 wheel: Wheel::new(),
                 is_closed: false,
+                refused: 0,
                 fired_crowd: false,
             }),
         });
@@ -159,8 +166,9 @@ impl Driver {
     /// Disarms all timers for good: moves their wakers into `wakers`, for the caller to wake.
     ///
     /// A [`Sleep`](crate::Sleep) that is woken so re-arms itself in the driver of the thread that
-    /// polls it. Where there is none, or only a closed one, that poll panics; but on the thread that owns
-    /// the closed one it wakes its task at once, which is to be dropped, or polled elsewhere.
+    /// polls it. Where there is none, or only a closed one, that poll panics. But in the loop of a thread
+    /// that entered the closed one [as its owner](Handle::enter_as_owner) or [as a
+    /// worker](Handle::enter_as_worker) it wakes its task at once, to be dropped, or polled elsewhere.
     pub fn close(&self, wakers: &mut Vec<Waker>) {
         let mut timers = self.0.timers.lock();
         timers.is_closed = true;
@@ -233,13 +241,23 @@ impl Handle {
     /// For any thread. If a timer is armed that is earlier than all others of the driver, the
     /// driver's owner is unparked. Guards nest, see [`EnterGuard`].
     pub fn enter(&self) -> EnterGuard {
-        context::enter(Current { driver: self.clone(), is_owner: false })
+        self.enter_as(false, false)
     }
 
     /// [`enter`](Handle::enter) for the thread that turns the driver: it is never unparked, since
     /// it looks at [`Driver::next_deadline`] before it parks.
     pub fn enter_as_owner(&self) -> EnterGuard {
-        context::enter(Current { driver: self.clone(), is_owner: true })
+        self.enter_as(true, true)
+    }
+
+    /// [`enter`](Handle::enter) for a loop that polls tasks and ends when the driver is closed, but does
+    /// not turn it.
+    pub fn enter_as_worker(&self) -> EnterGuard {
+        self.enter_as(false, true)
+    }
+
+    fn enter_as(&self, is_owner: bool, leaves_when_closed: bool) -> EnterGuard {
+        context::enter(Current { driver: self.clone(), is_owner, leaves_when_closed })
     }
 
     /// The handle that the current thread has entered, `None` if there is none.
@@ -292,6 +310,7 @@ impl Handle {
         let deadline = self.0.clock.nanos(deadline);
         let mut timers = self.0.timers.lock();
         if timers.is_closed {
+            timers.refused = timers.refused.saturating_add(1);
             return Err(waker);
         }
         let key = timers.wheel.insert(deadline, waker);
@@ -301,6 +320,12 @@ impl Handle {
             self.0.unpark();
         }
         Ok(key)
+    }
+
+    /// Whether so many timers were refused that somebody polls on after the end: an executor inside of
+    /// a task, say.
+    pub(crate) fn is_polled_on(&self) -> bool {
+        self.0.timers.lock().refused > MOST_REFUSED
     }
 
     /// Moves a timer to another deadline; false if it is armed no more.

@@ -159,7 +159,7 @@ impl Sleep {
         };
         match current.driver.arm(self.deadline, waker, current.is_owner) {
             Ok(key) => self.state = State::Armed { driver: current.driver, key },
-            // That one is closed; the poll that follows says so.
+            // That one is closed; the poll that follows finds out.
             Err(waker) => waker.wake(),
         }
     }
@@ -187,9 +187,10 @@ impl Sleep {
     /// Puts a sleep that is not armed into the driver of this thread, unless it is over. `now` saves a
     /// look at the clock.
     pub(crate) fn arm(&mut self, cx: &mut Context<'_>, now: Option<Instant>) -> Poll<()> {
-        let Some(Current { driver, is_owner }) = context::current() else {
+        let Some(current) = context::current() else {
             return self.end_without_runtime(now);
         };
+        let Current { driver, is_owner, leaves_when_closed } = current;
         // On a paused clock traces are exact: what is over is ready at once.
         let is_unread = matches!(self.state, State::Fresh) && driver.clock().is_real();
         if !is_unread && self.deadline <= now.unwrap_or_else(|| driver.clock().now()) {
@@ -198,7 +199,7 @@ impl Sleep {
         }
         match driver.arm(self.deadline, cx.waker().clone(), is_owner) {
             Ok(key) => self.state = State::Armed { driver, key },
-            Err(waker) => return self.poll_closed(&driver, is_owner, waker),
+            Err(waker) => return self.poll_closed(&driver, leaves_when_closed, waker),
         }
         Poll::Pending
     }
@@ -213,15 +214,15 @@ impl Sleep {
         Poll::Ready(())
     }
 
-    /// What is over needs no driver; the rest would hang in one that is closed, but on the thread of its
-    /// owner: that leaves its loop after this poll, and what it polls is dropped, or goes on elsewhere.
+    /// What is over needs no driver; the rest would hang in one that is closed, but in a loop that ends
+    /// after this poll: what is polled there is dropped, or goes on elsewhere.
     #[cold]
-    fn poll_closed(&mut self, driver: &Handle, is_owner: bool, waker: Waker) -> Poll<()> {
+    fn poll_closed(&mut self, driver: &Handle, leaves: bool, waker: Waker) -> Poll<()> {
         if self.deadline <= driver.clock().now() {
             self.state = State::Elapsed;
             return Poll::Ready(());
         }
-        if !is_owner {
+        if !leaves || driver.is_polled_on() {
             self.panic_after_shutdown();
         }
         waker.wake();

@@ -86,8 +86,22 @@ impl Shared {
         let mut wait = DRAIN_AGAIN;
         while !self.threads.wait_until_left(1, Some(wait)) {
             self.drain();
-            wait = DRAIN_SELDOM.min(2 * wait);
+            let is_waiting = self.turn_timers();
+            wait = if is_waiting { DRAIN_AGAIN } else { DRAIN_SELDOM.min(2 * wait) };
         }
+    }
+
+    /// Fires what is due. A worker that does not leave may wait for a timer, in an executor inside of its
+    /// task, and the monitor looks after it no more. True: there are others.
+    fn turn_timers(&self) -> bool {
+        let mut wakers = Vec::new();
+        for remote in &self.remotes {
+            remote.timers.turn(self.clock.now(), &mut wakers);
+        }
+        self.entered_timers.turn(self.clock.now(), &mut wakers);
+        wake_all(&mut wakers);
+        let is_armed = |timers: &timer::Driver| timers.next_deadline().is_some();
+        is_armed(&self.entered_timers) || self.remotes.iter().any(|remote| is_armed(&remote.timers))
     }
 
     /// Called after a push to the injector and a fence.

@@ -119,7 +119,7 @@ impl Worker {
         }
         let _timers = if self.is_spare() {
             // Nobody would turn a wheel of its own when it has retired.
-            self.shared.entered_timers.handle().enter()
+            self.shared.entered_timers.handle().enter_as_worker()
         } else {
             self.remote().timers.handle().enter_as_owner()
         }

@@ -320,6 +320,19 @@ fn a_poll_of_the_owner_after_shutdown_wakes_for_the_next() {
     assert!(open.next_deadline().is_some());
 }
 
+/// As an executor inside of a task would.
+#[test]
+#[should_panic(expected = "needs a running runtime, but this thread's has shut down")]
+fn whoever_polls_on_after_shutdown_is_told_at_last() {
+    let (closed, _) = unpark_counting_driver();
+    closed.close(&mut Vec::new());
+    let _guard = closed.handle().enter_as_worker();
+    let mut sleep = sleep(3600 * 1000 * MS);
+    for _ in 0..100_000 {
+        assert!(poll_once(&mut sleep, Waker::noop()).is_pending());
+    }
+}
+
 /// A task whose destruction uses timers, as that of a task that holds a sleep does.
 struct DropsSleep(Driver);
 
