@@ -440,12 +440,34 @@ impl Schedule for BlockingSchedule {
 #[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
 mod tests {
     use super::*;
-    use crate::{Builder, Scheduler};
+    use crate::io::call::Call;
+    use crate::{Builder, Runtime, Scheduler};
+
+    /// A runtime that needs no thread, and that the system gives none.
+    fn without_threads(limit: usize) -> Runtime {
+        let builder = Builder::new().scheduler(Scheduler::SingleThreaded).stack_size(1 << 50);
+        builder.max_blocking_threads(limit).build().expect("it needs no thread")
+    }
+
+    #[test]
+    fn calls_that_get_no_thread_do_not_say_that_the_runtime_was_shut_down() {
+        let runtime = without_threads(1);
+        let shared = runtime.handle().shared();
+        // As while another call has its thread started.
+        shared.blocking.state.lock().threads = 1;
+        let call = shared.spawn_blocking(|| (), None, Location::caller()).expect("it is queued");
+        let read = Call::start(runtime.handle(), || Ok(())).expect("it is queued");
+        shared.blocking.state.lock().threads = 0;
+        shared.spawn_blocking(|| (), None, Location::caller()).expect_err("no thread");
+        let error = runtime.block_on(call).expect_err("nobody runs it");
+        assert!(error.is_cancelled() && !error.is_shutdown(), "{error}");
+        let error = runtime.block_on(read).expect_err("nobody runs it");
+        assert!(error.to_string().contains("no thread is left that could run it"), "{error}");
+    }
 
     #[test]
     fn a_call_is_refused_whose_thread_cannot_be_started_while_others_may_not_be_either() {
-        let builder = Builder::new().scheduler(Scheduler::SingleThreaded).stack_size(1 << 50);
-        let runtime = builder.build().expect("it needs no thread");
+        let runtime = without_threads(2);
         let shared = runtime.handle().shared();
         // As another thread leaves it that starts one just now.
         let change = |by: isize| {

@@ -156,6 +156,19 @@ fn the_future_of_block_on_is_named_where_it_keeps_tasks_waiting() {
     assert!(reports.try_recv().is_err(), "the future of `block_on` was stuck as long");
 }
 
+/// What a report needs is not taken from the stack that the program chose for its tasks.
+#[test]
+fn the_stack_of_workers_may_be_too_small_for_a_report() {
+    let _watchdog = watch();
+    let (release, gate) = mpsc::channel();
+    let small = if cfg!(windlass_sanitizer) { 1 << 18 } else { 64 << 10 };
+    let builder = named("sr", Scheduler::WorkStealing).blocked_after(THRESHOLD).stack_size(small);
+    let (runtime, reports) = reporting(builder, release);
+    runtime.block_on(runtime.spawn(async move { wait_at(&gate) })).expect("no panic");
+    let report = reports.recv().expect("the task has waited for it");
+    report.assert_is_in("stuck::wait_at");
+}
+
 /// It need not wait for the stuck task, and cannot for itself.
 #[test]
 fn a_handler_may_drop_its_own_runtime() {
