@@ -145,7 +145,7 @@ impl Builder {
     }
 
     /// The stack of each worker and of each thread for blocking calls, in bytes, at least 65,536.
-    /// Default: that of `std::thread`, 2 MiB. What a future or closure needs comes on top of some 50,000
+    /// Default: that of `std::thread`, 2 MiB. What a future or closure needs comes on top of up to 48 KiB
     /// in an unoptimised build; a thread whose stack is too small ends the process.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.config.stack_size = Some(bytes);
@@ -270,7 +270,7 @@ impl Builder {
 /// More workers than any machine has cores, and few enough for the counts of the scheduler.
 const MAX_WORKERS: usize = 4_096;
 
-/// What the runtime's own functions need in an unoptimised build, with sockets and files, is 48 KiB.
+/// Sockets, files and timers were seen to need more than 32 KiB in an unoptimised build, and no more than 48.
 const MIN_STACK: usize = 64 << 10;
 
 fn workers(scheduler: Scheduler, asked: Option<usize>) -> io::Result<usize> {

@@ -9,6 +9,7 @@
 mod c_program;
 mod dir;
 mod drops;
+mod foreign;
 #[cfg(doctest)]
 mod listings;
 mod long;
@@ -23,6 +24,7 @@ mod watchdog;
 pub use c_program::c_program;
 pub use dir::Dir;
 pub use drops::{CountDrops, DropCount};
+pub use foreign::foreign_block_on;
 pub use long::runs_long;
 pub use modes::{both_modes, single_threaded, work_stealing};
 pub use panic::{message_of, panic_message};

@@ -4,9 +4,9 @@ use std::future::pending;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use runtime::fs::File;
@@ -16,7 +16,7 @@ use runtime::task::block_in_place;
 use runtime::time::{sleep, timeout};
 use runtime::{Builder, Handle, JoinHandle, Runtime};
 use windlass_tests::{
-    Dir, DropCount, StuckTask, both_modes, single_threaded, watch, work_stealing,
+    Dir, DropCount, StuckTask, both_modes, foreign_block_on, single_threaded, watch, work_stealing,
 };
 
 /// Waits for a task on another runtime; its own has ended.
@@ -306,7 +306,7 @@ fn a_task_that_runs_after_the_deadline_is_dropped_where_it_waits_for_a_timer() {
     });
 }
 
-/// Its worker is a spare one, which the end does not wait for.
+/// Its worker is a spare one, which does not turn the timers that it uses.
 #[test]
 fn a_task_on_a_spare_worker_is_dropped_where_it_waits_for_a_timer() {
     let _watchdog = watch();
@@ -326,24 +326,6 @@ fn a_task_on_a_spare_worker_is_dropped_where_it_waits_for_a_timer() {
     drop(stuck.release());
 }
 
-/// An executor that knows of no runtime.
-fn run_by_itself<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
 /// The monitor, which would turn the timers of a worker in place, looks after nobody any more.
 #[test]
 fn a_worker_that_waits_for_a_timer_in_an_executor_of_its_own_does_not_hang_the_end() {
@@ -354,7 +336,7 @@ fn a_worker_that_waits_for_a_timer_in_an_executor_of_its_own_does_not_hang_the_e
         runtime.spawn(async move {
             block_in_place(|| {
                 started.send(()).expect("the test listens");
-                run_by_itself(sleep(Duration::from_millis(50)));
+                foreign_block_on(sleep(Duration::from_millis(50)));
             });
         });
         has_started.recv().expect("the task starts");

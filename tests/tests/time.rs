@@ -3,38 +3,18 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use runtime::task::yield_now;
 use runtime::time::{
     Instant, MissedTickBehavior, advance, interval, pause, resume, sleep, sleep_until, timeout,
 };
-use windlass_tests::{both_modes, single_threaded, watch, work_stealing};
+use windlass_tests::{both_modes, foreign_block_on, single_threaded, watch, work_stealing};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// An executor that knows nothing of the runtime.
-fn foreign_block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
 
 #[test]
 fn a_sleep_is_never_early_wherever_it_is_awaited() {
