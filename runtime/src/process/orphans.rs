@@ -107,8 +107,6 @@ fn new_bell() -> io::Result<(UnixStream, UnixStream)> {
 
 /// Waits until an orphan may have ended, or there is a new one.
 fn wait(bell: Option<&UnixStream>, orphans: &mut [Orphan]) {
-    let announcing: Vec<_> =
-        (0..orphans.len()).filter(|&index| orphans[index].pidfd.is_some()).collect();
     let mut fds: Vec<_> = orphans
         .iter()
         .filter_map(|orphan| orphan.pidfd.as_ref())
@@ -124,10 +122,11 @@ fn wait(bell: Option<&UnixStream>, orphans: &mut [Orphan]) {
         thread::sleep(INTERVAL);
     }
     let announced: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-    for (index, _) in announcing.into_iter().zip(announced).filter(|&(_, announced)| announced) {
-        // A tracer holds it: it cannot be reaped yet, and does not stop to announce that it has ended.
-        if !orphans[index].is_over() {
-            orphans[index].pidfd = None;
+    let announcing = orphans.iter_mut().filter(|orphan| orphan.pidfd.is_some());
+    for (orphan, announced) in announcing.zip(announced) {
+        if announced && !orphan.is_over() {
+            // A tracer holds it: it cannot be reaped yet, and does not stop to announce that it has ended.
+            orphan.pidfd = None;
         }
     }
     if let Some(mut bell) = bell {
