@@ -2,8 +2,10 @@
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,6 +97,40 @@ fn what_it_wakes_and_spawns_inside_runs_at_once() {
     runtime.block_on(task).expect("no panic");
 }
 
+/// What is found at once is queued on the worker that finds it, which tells others in the end; not so, if
+/// one of them blocks.
+#[test]
+fn what_a_foreign_waker_spawns_in_place_is_told_to_others() {
+    struct Blocks(async_channel::Sender<usize>);
+
+    impl Wake for Blocks {
+        fn wake(self: Arc<Self>) {
+            let handle = Handle::current();
+            let queued = block_in_place(|| {
+                // Nobody is about to look by chance.
+                wait_until(&handle, |metrics| metrics.parked_workers > 0);
+                let (told, is_told) = mpsc::channel();
+                runtime::spawn(async move { told.send(()) });
+                let queued = handle.metrics().workers[0].queued;
+                is_told.recv().expect("somebody else runs it");
+                queued
+            });
+            self.0.try_send(queued).expect("there is room");
+        }
+    }
+
+    let _watchdog = watch();
+    let runtime = start(one_worker());
+    let task = runtime.spawn(async {
+        let (woken, is_woken) = async_channel::bounded(1);
+        let waker = Waker::from(Arc::new(Blocks(woken)));
+        let mut sleep = pin!(sleep(Duration::from_millis(1)));
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        is_woken.recv().await.expect("it fires")
+    });
+    assert_eq!(runtime.block_on(task).expect("no panic"), 0, "on the worker that blocks");
+}
+
 #[test]
 fn nested_calls_are_one() {
     let _watchdog = watch();
@@ -155,7 +191,7 @@ fn afterwards_the_thread_is_a_worker_as_before() {
             });
         });
         let mut left = 0;
-        while poll!(std::pin::pin!(consume_budget())).is_ready() {
+        while poll!(pin!(consume_budget())).is_ready() {
             left += 1;
             assert!(left < 10_000, "nothing is counted any more");
         }

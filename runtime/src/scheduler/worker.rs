@@ -413,8 +413,8 @@ impl Worker {
     #[inline(never)]
     fn push_in_turn(&self, runnable: Runnable) {
         match self.turn.get() {
-            Turn::Last if !self.remote().is_in_place() => self.push_last(runnable),
-            Turn::Last => self.shared.push_injected(runnable),
+            _ if self.remote().is_in_place() => self.shared.push_injected(runnable),
+            Turn::Last => self.push_last(runnable),
             Turn::Batch | Turn::Next => self.queue.push(runnable),
         }
     }
