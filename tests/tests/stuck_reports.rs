@@ -123,6 +123,49 @@ fn the_report_names_the_task_its_line_its_worker_and_its_stack() {
     }
 }
 
+/// Blocks in its destructor.
+struct Sticky(Receiver<()>);
+
+impl Drop for Sticky {
+    fn drop(&mut self) {
+        wait_at(&self.0);
+    }
+}
+
+#[test]
+fn a_destructor_that_blocks_is_reported_as_a_poll_is() {
+    let _watchdog = watch();
+    for mode in MODES {
+        for is_output in [false, true] {
+            let (release, gate) = mpsc::channel();
+            let (runtime, reports) = reporting(named("sd", mode).blocked_after(THRESHOLD), release);
+            let sticky = Sticky(gate);
+            let (end, may_end) = async_channel::bounded(1);
+            let line = line!() + 1;
+            let task = runtime.spawn(async move {
+                let _ = may_end.recv().await;
+                sticky
+            });
+            let id = task.id();
+            if is_output {
+                drop(task);
+                end.try_send(()).expect("there is room");
+            } else {
+                task.abort();
+            }
+            runtime.block_on(async {
+                while runtime.metrics().live_tasks > 0 {
+                    yield_now().await;
+                }
+            });
+            let report = reports.recv().expect("the destructor has waited for it");
+            assert_eq!(report.id, Some(id), "{report:#?}");
+            assert_eq!((report.file, report.line), (file!(), line), "{report:#?}");
+            report.assert_is_in("Sticky");
+        }
+    }
+}
+
 #[test]
 fn the_future_of_block_on_is_named_where_it_keeps_tasks_waiting() {
     let _watchdog = watch();

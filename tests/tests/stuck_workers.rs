@@ -117,6 +117,45 @@ fn a_spare_worker_serves_when_all_are_stuck() {
     ask(&mut before);
 }
 
+/// Blocks in its destructor, and says so.
+struct Sticky {
+    dropped: Sender<()>,
+    gate: Receiver<()>,
+}
+
+impl Drop for Sticky {
+    fn drop(&mut self) {
+        self.dropped.send(()).expect("the test waits");
+        wait_at(&self.gate);
+    }
+}
+
+#[test]
+fn others_go_on_while_destructors_of_tasks_block() {
+    let _watchdog = watch();
+    let runtime = start(two_workers("wx").workers(1));
+    for is_output in [false, true] {
+        let (dropped, is_dropped) = mpsc::channel();
+        let (release, gate) = mpsc::channel();
+        let sticky = Sticky { dropped, gate };
+        let (end, may_end) = async_channel::bounded(1);
+        let task = runtime.spawn(async move {
+            let _ = may_end.recv().await;
+            sticky
+        });
+        if is_output {
+            drop(task);
+            end.try_send(()).expect("there is room");
+        } else {
+            task.abort();
+        }
+        is_dropped.recv().expect("the worker drops it");
+        runtime.block_on(runtime.spawn(sleep(Duration::from_millis(3)))).expect("no panic");
+        drop(release);
+        wait_until(runtime.handle(), |metrics| metrics.live_tasks == 0);
+    }
+}
+
 #[test]
 fn without_spare_workers_others_wait_until_one_is_back() {
     let _watchdog = watch();

@@ -177,28 +177,26 @@ where
         } else {
             cell.header.state.start_running()
         };
-        match start {
-            Start::Poll => {}
-            Start::Cancel => {
-                cell.cancel_future(scheduler);
-                // SAFETY: the future is gone, and the `Runnable`'s reference is given up here.
-                unsafe { Self::complete(header, Some(watch)) }
-                return None;
-            }
-            Start::Stale => {
-                // SAFETY: the `Runnable`'s reference, of which this function disposes.
-                drop(unsafe { TaskRef::from_raw(header) });
-                return None;
-            }
+        if start == Start::Stale {
+            // SAFETY: the `Runnable`'s reference, of which this function disposes.
+            drop(unsafe { TaskRef::from_raw(header) });
+            return None;
         }
-        watch.begin(&cell.header);
+        if start == Start::Cancel {
+            // SAFETY: the `Runnable`'s reference is given up here, with what it permits.
+            unsafe { Self::cancel_run(header, scheduler, watch) }
+            return None;
+        }
+        watch.begin_poll(&cell.header);
         let polled = cell.poll_future(header);
-        cell.header.note_poll(watch.end());
         if polled.is_ready() {
+            // The poll is over when the output is where it belongs: to drop it may take as long.
+            let _polling = watch.end_later();
             // SAFETY: the stage holds the output, and the `Runnable`'s reference is given up here.
             unsafe { Self::complete(header, Some(watch)) }
             return None;
         }
+        cell.header.note_poll(watch.end());
         let finish = if current.has_woken_itself() {
             cell.header.state.finish_woken()
         } else if cell.header.is_on_course(WAS_IDLE) || cell.may_become_idle(scheduler) {
@@ -217,13 +215,26 @@ where
                 // SAFETY: the `Runnable`'s reference lives on in the new one; `NOTIFIED` is set.
                 return scheduler.again(unsafe { Runnable::from_raw(header) });
             }
-            Finish::Cancel => {
-                cell.cancel_future(scheduler);
-                // SAFETY: as above.
-                unsafe { Self::complete(header, Some(watch)) }
-            }
+            // SAFETY: the `Runnable`'s reference is given up here, and the task is `RUNNING`.
+            Finish::Cancel => unsafe { Self::cancel_run(header, scheduler, watch) },
         }
         None
+    }
+
+    /// Drops the future of a task instead of a poll, or after its last, under the eyes of the watch: a
+    /// destructor may take as long as a poll.
+    ///
+    /// # Safety
+    /// The caller holds `RUNNING`, and one counted reference, which it gives up; `scheduler` is that of
+    /// the task.
+    unsafe fn cancel_run(header: NonNull<Header>, scheduler: &S, watch: &Watch) {
+        // SAFETY: the vtable belongs to this type, and the caller's reference keeps it alive.
+        let cell = unsafe { Self::of(header) };
+        watch.begin_drop(&cell.header);
+        let _dropping = watch.end_later();
+        cell.cancel_future(scheduler);
+        // SAFETY: the future is gone; the reference is the caller's, who gives it up.
+        unsafe { Self::complete(header, Some(watch)) }
     }
 
     /// Polls and, when that was the last poll, puts the output or the panic into the stage.

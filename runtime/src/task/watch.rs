@@ -14,7 +14,7 @@ use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 /// that finds the same odd `phase` before and after it reads the task (acquire) has the task of
 /// that poll: had it seen a later poll's task, it would see the even `phase` before it too.
 pub(crate) struct Watch {
-    /// Twice the number of polls begun, less one while a poll is under way.
+    /// Twice the number of polls begun, and of drops without a poll, less one while one is under way.
     phase: AtomicU64,
     /// The number of the task; zero, which no task has, for the future of a `block_on`.
     task: AtomicU64,
@@ -28,6 +28,16 @@ pub(crate) struct Watch {
     /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
     /// polling thread after the poll; relaxed, since a mark that comes a poll late does no harm.
     slow: AtomicU64,
+}
+
+/// Ends a poll when it is dropped.
+pub(super) struct EndLater<'a>(&'a Watch);
+
+impl Drop for EndLater<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// The poll that a [`Watch`] shows.
@@ -54,18 +64,24 @@ impl Watch {
 
     /// A poll of `task` begins on this thread.
     #[inline]
-    pub(super) fn begin(&self, task: &Header) {
+    pub(super) fn begin_poll(&self, task: &Header) {
         self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.begin_poll(task.facts.id.as_u64(), task.facts.spawned_at);
+        self.begin_drop(task);
+    }
+
+    /// The future of `task` is about to be dropped on this thread. In all but its count that is a poll.
+    #[inline]
+    pub(super) fn begin_drop(&self, task: &Header) {
+        self.begin(task.facts.id.as_u64(), task.facts.spawned_at);
     }
 
     /// A poll of the future of a `block_on` begins on this thread.
     pub(crate) fn begin_root(&self, called_at: &'static Location<'static>) {
-        self.begin_poll(0, called_at);
+        self.begin(0, called_at);
     }
 
     #[inline]
-    fn begin_poll(&self, task: u64, spawned_at: &'static Location<'static>) {
+    fn begin(&self, task: u64, spawned_at: &'static Location<'static>) {
         self.task.store(task, Ordering::Release);
         self.spawned_at.store(ptr::from_ref(spawned_at).cast_mut(), Ordering::Release);
         let phase = self.phase.load(Ordering::Relaxed);
@@ -78,6 +94,12 @@ impl Watch {
         let phase = self.phase.load(Ordering::Relaxed);
         self.phase.store(phase + 1, Ordering::Release);
         self.slow.load(Ordering::Relaxed) == phase
+    }
+
+    /// The poll is over when what is returned is dropped.
+    #[inline]
+    pub(super) fn end_later(&self) -> EndLater<'_> {
+        EndLater(self)
     }
 
     /// Whether the poll that ended last was found slow. For the polling thread.
