@@ -15,7 +15,9 @@ use runtime::net::{TcpListener, TcpStream};
 use runtime::task::{AbortHandle, block_in_place, yield_now};
 use runtime::time::sleep;
 use runtime::{Builder, Handle, Scheduler, spawn_blocking};
-use windlass_tests::{Scene, both_modes, current_scene, panic_message, scene_under, strace, watch};
+use windlass_tests::{
+    Scene, StuckTask, both_modes, current_scene, panic_message, scene_under, strace, watch,
+};
 
 #[test]
 fn a_task_that_has_yielded_runs_while_the_only_worker_blocks() {
@@ -198,6 +200,9 @@ fn a_runtime_is_built_and_used_on_a_small_stack() {
 #[test]
 fn scenes() {
     let Some((name, mode)) = current_scene() else { return };
+    if name == "threads later" {
+        return threads_later();
+    }
     assert_eq!(name, "no threads");
     // From here on the kernel refuses every thread.
     let built = Builder::new().scheduler(mode).build();
@@ -213,6 +218,29 @@ fn scenes() {
         }
     }
     std::process::exit(0);
+}
+
+/// How often `strace` has each thread refused another one.
+const REFUSALS: usize = 4;
+
+/// The monitor is refused more spare workers than there are, and then gets one.
+fn threads_later() {
+    while thread::Builder::new().spawn(|| ()).is_err() {}
+    let builder = Builder::new().workers(1).spare_workers(1).blocked_after(Duration::MAX);
+    let runtime = builder.build().expect("this thread gets others");
+    let _stuck = StuckTask::spawn(runtime.handle());
+    runtime.block_on(runtime.spawn(async {})).expect("no panic");
+    println!("-served by {} spare worker", runtime.metrics().spare_starts);
+    std::process::exit(0);
+}
+
+#[test]
+fn a_spare_worker_that_gets_no_thread_is_not_lost() {
+    let _watchdog = watch();
+    let Some(mut command) = strace("/dev/null") else { return };
+    command.arg("-e").arg(format!("inject=clone3,clone:error=EAGAIN:when=1..{REFUSALS}"));
+    let scene = scene_under(command, "threads later", Scheduler::WorkStealing);
+    assert_eq!(Scene::start(scene).wait_for("-served by "), "1 spare worker");
 }
 
 /// With `strace`, which makes the kernel refuse.

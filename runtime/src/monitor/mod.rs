@@ -387,9 +387,12 @@ impl Sampler {
             return;
         }
         self.all_slow_for += slept;
-        if self.all_slow_for >= ALL_SLOW && self.shared.start_spare() {
-            add(&self.shared.monitor.spare_starts, 1);
+        if self.all_slow_for >= ALL_SLOW {
+            // Also if there is none: the system is not asked for a thread at each look.
             self.all_slow_for = Duration::ZERO;
+            if self.shared.start_spare() {
+                add(&self.shared.monitor.spare_starts, 1);
+            }
         }
     }
 }

@@ -136,17 +136,23 @@ impl Shared {
                 self.take_back(worker);
                 Ok(())
             }
-            Scheduler::WorkStealing => self.start_worker(worker),
+            Scheduler::WorkStealing => self.start_worker(worker).map_err(|(error, _)| error),
         }
     }
 
-    fn start_worker(self: &Arc<Shared>, worker: Worker) -> io::Result<()> {
+    /// Gives the worker back if the system refuses a thread.
+    fn start_worker(self: &Arc<Shared>, worker: Worker) -> Result<(), (io::Error, Box<Worker>)> {
         let name = format!("{}-worker-{}", self.config.thread_name, worker.index());
         let shared = self.clone();
-        self.threads.start(self.config.thread(name), move || {
+        let lent = Arc::new(Mutex::new(Some(worker)));
+        let taken = lent.clone();
+        let started = self.threads.start(self.config.thread(name), move || {
+            let worker = taken.lock().take().expect("it is for this thread");
             let config = &shared.config;
             config.run_hooked(|| run_worker(&shared, worker));
-        })
+        });
+        let take_back = || Box::new(lent.lock().take().expect("no thread has taken it"));
+        started.map_err(|error| (error, take_back()))
     }
 
     /// Starts a spare worker, if nobody is parked who could do, and one more is allowed.
@@ -166,12 +172,11 @@ impl Shared {
         drop(idle);
         let index = worker.index();
         worker.remote().is_enlisted.store(true, Ordering::Relaxed);
-        let has_started = self.start_worker(worker).is_ok();
-        if !has_started {
-            // The system refuses a thread; there is nothing else to be done about stuck workers.
-            let _ = self.discharge(index, false);
-        }
-        has_started
+        let Err((_, worker)) = self.start_worker(worker) else { return true };
+        // There is nothing else to be done about stuck workers; the next time the system may have one.
+        let _ = self.discharge(index, false);
+        self.take_spare_back(*worker);
+        false
     }
 
     /// A spare worker does not run any more. True: nobody searches.
