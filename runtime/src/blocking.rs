@@ -282,8 +282,9 @@ impl Pool {
         let mut state = self.state.lock();
         loop {
             // A call that drops its own runtime must not wait for itself, nor for a call that nobody
-            // else may come to.
-            let has_work = is_member && !state.queue.is_empty();
+            // else may come to. With a limit it makes none, which may take longer: that is for this
+            // thread when it is back.
+            let has_work = is_member && timeout.is_none() && !state.queue.is_empty();
             if !has_work && state.alive <= usize::from(is_member) {
                 return true;
             }
@@ -463,6 +464,29 @@ mod tests {
         assert!(error.is_cancelled() && !error.is_shutdown(), "{error}");
         let error = runtime.block_on(read).expect_err("nobody runs it");
         assert!(error.to_string().contains("no thread is left that could run it"), "{error}");
+    }
+
+    #[test]
+    fn a_call_that_shuts_its_runtime_down_makes_no_other_while_it_has_a_deadline() {
+        let runtime = Builder::new().max_blocking_threads(1).build().expect("it has threads");
+        let handle = runtime.handle().clone();
+        let shared = handle.shared().clone();
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        drop(handle.spawn_blocking(move || {
+            // Not for ever, so that a test that fails ends.
+            let kept = move || gate.recv_timeout(Duration::from_secs(10));
+            let kept = shared.spawn_call(kept, Duty::Mandatory, None, Location::caller());
+            drop(kept.expect("it is queued"));
+            runtime.shutdown(Duration::from_millis(1));
+            let (_, queued) = shared.blocking.counts();
+            drop(release);
+            tell.send((shared, queued)).expect("the test listens");
+        }));
+        let (shared, queued) = told.recv().expect("the shutdown has returned");
+        assert_eq!(queued, 1, "it is kept");
+        assert!(shared.blocking.wait(None), "it is made then");
+        assert_eq!(shared.blocking.counts(), (0, 0));
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Runtime {
     /// Every task's future is dropped at its current `.await`; its handle returns an error that
     /// [is a shutdown](crate::JoinError::is_shutdown). What still runs after the deadline is left
     /// to itself: a task is dropped at its next `.await`, and its thread ends when it can. Sockets have
-    /// errors for it then.
+    /// errors for it then. Destructors of thread-locals of its threads are not waited for.
     ///
     /// # Panics
     /// When it is called inside a task, or inside the future of a `block_on`.

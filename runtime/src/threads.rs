@@ -3,12 +3,15 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex, has_ended, thread, thread_local_of_a_model, wait_for};
 
 /// The workers' threads and the monitor's, from their start to their end.
 pub(crate) struct Threads {
+    /// Of no others in this process, before or after: a thread may outlive its runtime.
+    number: u64,
     alive: Mutex<usize>,
     /// Notified when a thread has left.
     one_left: Condvar,
@@ -17,7 +20,9 @@ pub(crate) struct Threads {
 
 impl Threads {
     pub(crate) fn new() -> Arc<Threads> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Threads {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             alive: Mutex::new(0),
             one_left: Condvar::new(),
             handles: Mutex::new(Vec::new()),
@@ -33,7 +38,7 @@ impl Threads {
         let threads = self.clone();
         *self.alive.lock() += 1;
         let started = thread.spawn(move || {
-            STARTED_BY.with(|started_by| started_by.set(Arc::as_ptr(&threads).addr()));
+            STARTED_BY.with(|started_by| started_by.set(threads.number));
             let _left = Left(&threads);
             f();
         });
@@ -54,16 +59,21 @@ impl Threads {
 
     /// Whether the calling thread is one of them: it would wait for itself.
     pub(crate) fn is_member(&self) -> bool {
-        STARTED_BY.with(Cell::get) == std::ptr::from_ref(self).addr()
+        STARTED_BY.with(Cell::get) == self.number
     }
 
-    /// Waits until every thread has left, and joins it. False: some have not, in time.
+    /// Waits until every thread has left, and without a limit, joins it. False: some have not, in time.
     pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
         // In the destructor of a thread-local it has been counted out, but cannot be joined.
         if self.is_member() || !self.wait_until_left(0, timeout) {
             return false;
         }
-        for handle in std::mem::take(&mut *self.handles.lock()) {
+        let handles = std::mem::take(&mut *self.handles.lock());
+        if timeout.is_some() {
+            // The destructors of thread-locals come after that, and no join ends before they do.
+            return true;
+        }
+        for handle in handles {
             // A panic that ended a thread has been printed by the panic hook.
             let _ = handle.join();
         }
@@ -86,8 +96,8 @@ impl Threads {
 }
 
 thread_local_of_a_model! {
-    /// The address of the [`Threads`] that started this thread, to its very end; 0 if none did.
-    static STARTED_BY: Cell<usize> = Cell::new(0);
+    /// The number of the [`Threads`] that started this thread, to its very end; 0 if none did.
+    static STARTED_BY: Cell<u64> = Cell::new(0);
 }
 
 /// Counts a thread out, however it ends.
@@ -97,5 +107,35 @@ impl Drop for Left<'_> {
     fn drop(&mut self) {
         *self.0.alive.lock() -= 1;
         self.0.one_left.notify_all();
+    }
+}
+
+#[cfg(all(test, not(any(windlass_loom, windlass_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Tells, when its thread is torn down, whether that is a member of any new runtime's.
+    struct Late(std::sync::mpsc::Sender<bool>);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            // One of them is where the old ones were.
+            let others: Vec<_> = (0..64).map(|_| Threads::new()).collect();
+            let is_member = others.iter().any(|threads| threads.is_member());
+            self.0.send(is_member).expect("the test listens");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_outlives_its_runtime_is_no_member_of_the_next() {
+        thread_local! {
+            static LATE: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) };
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let threads = Threads::new();
+        let late = move || LATE.set(Some(Late(tell)));
+        threads.start(thread::Builder::new(), late).expect("the system has threads");
+        drop(threads);
+        assert_eq!(told.recv(), Ok(false));
     }
 }

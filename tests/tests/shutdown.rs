@@ -1,5 +1,6 @@
 //! The end of a runtime drops every task once, hangs on nothing, and is seen by whoever is left.
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
@@ -201,6 +202,30 @@ fn shutdown_with_zero_does_not_wait() {
         runtime.shutdown(Duration::ZERO);
         drop(release);
     });
+}
+
+/// Waits for the test when its thread is torn down.
+struct Late(mpsc::Receiver<()>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let _ = self.0.recv();
+    }
+}
+
+#[test]
+fn shutdown_does_not_wait_for_the_destructors_of_thread_locals() {
+    thread_local! {
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+    let _watchdog = watch();
+    let runtime = work_stealing(1);
+    let (release, gate) = mpsc::channel();
+    let task = runtime.spawn(async move { LATE.set(Some(Late(gate))) });
+    runtime.block_on(task).expect("no panic");
+    // As long as the watchdog has patience.
+    runtime.shutdown(Duration::from_secs(3600));
+    drop(release);
 }
 
 #[test]
