@@ -8,7 +8,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 use support::{Count, driver, poll, poll_now, settle, watchdog};
 
@@ -194,6 +196,34 @@ fn dropping_the_driver_shuts_it_down() {
     drop(driver);
     assert_eq!(count.get(), 1);
     driver_less(reading).expect_err("the driver is gone");
+}
+
+struct PanicsOnWake;
+
+impl Wake for PanicsOnWake {
+    fn wake(self: Arc<PanicsOnWake>) {
+        panic!("this waker panics");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_no_other_asleep() {
+    let driver = driver();
+    let pairs = [(); 2].map(|()| UnixStream::pair().expect("a pair of sockets"));
+    let registered = pairs.each_ref().map(|(_, source)| {
+        source.set_nonblocking(true).expect("it is a socket");
+        Registered::new(source, &driver.handle())
+    });
+    let (count, bad) = (Count::new(), Waker::from(Arc::new(PanicsOnWake)));
+    // Whichever is woken first.
+    let mut waits = registered.each_ref().map(|source| Box::pin(source.readable()));
+    let mut bad_waits = registered.each_ref().map(|source| Box::pin(source.readable()));
+    for (wait, bad_wait) in waits.iter_mut().zip(&mut bad_waits) {
+        assert!(bad_wait.as_mut().poll(&mut Context::from_waker(&bad)).is_pending());
+        assert!(poll(wait, &count).is_pending());
+    }
+    drop(driver);
+    assert_eq!(count.get(), 2);
 }
 
 #[test]

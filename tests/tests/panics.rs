@@ -3,7 +3,7 @@
 use std::env;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::Command;
 use std::ptr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use runtime::task::yield_now;
-use runtime::time::sleep;
+use runtime::time::{advance, pause, sleep};
 use runtime::{Builder, JoinHandle, Runtime, Scheduler, UnhandledPanic};
 use windlass_tests::{CountDrops, DropCount, message_of, watch};
 
@@ -264,6 +264,35 @@ fn in_the_waker_of_a_timer() {
             bad.len()
         });
         assert_eq!(runtime.block_on(good).expect("no panic"), 2);
+        assert_works(&runtime);
+    });
+}
+
+/// What a paused clock has woken runs, whatever else it has woken.
+#[test]
+fn in_the_waker_of_a_timer_of_a_paused_clock() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let wait = async || {
+            let waker = Waker::from(Arc::new(PanicOnWake));
+            let mut bad = pin!(sleep(Duration::from_millis(1)));
+            let _ = bad.as_mut().poll(&mut Context::from_waker(&waker));
+            sleep(Duration::from_millis(1)).await;
+        };
+        runtime.block_on(async {
+            pause();
+            wait().await;
+            runtime::spawn(wait()).await.expect("no panic");
+            let bad = runtime::spawn(async {
+                let waker = Waker::from(Arc::new(PanicOnWake));
+                let mut bad = [Box::pin(sleep(Duration::from_millis(1)))];
+                let _ = bad[0].as_mut().poll(&mut Context::from_waker(&waker));
+                bad
+            });
+            let [bad] = bad.await.expect("no panic");
+            advance(Duration::from_millis(1)).await;
+            assert!(bad.is_elapsed());
+        });
         assert_works(&runtime);
     });
 }

@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -293,4 +293,40 @@ fn a_thousand_real_sleeps_over_many_threads_all_end() {
             }
         });
     });
+}
+
+/// Another thread, which comes to rest in the same runtime meanwhile.
+#[test]
+fn a_waker_of_a_paused_clock_may_wait_for_another_thread() {
+    struct Asks(mpsc::Sender<mpsc::Sender<()>>);
+
+    impl Wake for Asks {
+        fn wake(self: Arc<Self>) {
+            let (answer, answered) = mpsc::channel();
+            self.0.send(answer).expect("the other thread listens");
+            answered.recv().expect("it answers");
+        }
+    }
+
+    let _watchdog = watch();
+    let runtime = work_stealing(2);
+    let (ask, asked) = mpsc::channel::<mpsc::Sender<()>>();
+    let handle = runtime.handle().clone();
+    let other = thread::spawn(move || {
+        for answer in asked {
+            handle.block_on(handle.spawn(async {})).expect("no panic");
+            answer.send(()).expect("it is waited for");
+        }
+    });
+    let task = runtime.spawn(async move {
+        pause();
+        let waker = Waker::from(Arc::new(Asks(ask)));
+        for _ in 0..20 {
+            let mut asking = pin!(sleep(MS));
+            assert!(asking.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            sleep(MS).await;
+        }
+    });
+    runtime.block_on(task).expect("no panic");
+    other.join().expect("no panic");
 }

@@ -32,6 +32,7 @@ use bell::Bell;
 use poller::Poller;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -197,7 +198,7 @@ impl Driver {
                 return output;
             }
             turn.wait(None, &mut wakers).expect("the poller waits");
-            wakers.drain(..).for_each(Waker::wake);
+            wakers.drain(..).for_each(wake);
         }
     }
 }
@@ -206,7 +207,17 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let mut wakers = Vec::new();
         self.shut_down(&mut wakers);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake);
+    }
+}
+
+/// Wakes; a panic of the waker, which is nobody's here, ends here too. The panic hook has printed it.
+fn wake(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        // It may panic when it is dropped.
+        if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(another);
+        }
     }
 }
 

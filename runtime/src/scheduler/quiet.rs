@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Shared, wake_all};
-use crate::panics::contain;
 use crate::sync::atomic::Ordering;
 
 impl Shared {
@@ -36,26 +35,23 @@ impl Shared {
         if !self.clock.is_paused() {
             return false;
         }
-        // Wakers run under this lock. None of them can get here again: a thread that parks is in
-        // `block_on` or a worker, and neither may be nested.
-        let _advancing = self.advancing.lock();
+        let mut wakers = Vec::new();
+        let advancing = self.advancing.lock();
         if !self.is_quiet() {
             return false;
         }
-        let mut wakers = Vec::new();
         if is_worker {
             let look = || Some(Duration::ZERO);
             self.poller.try_turn(&mut || true, &look, &mut wakers);
         }
-        let mut has_changed = !wakers.is_empty();
+        if wakers.is_empty() && !self.clock.advance_to_next(&mut wakers) {
+            return false;
+        }
+        wake_up();
+        drop(advancing);
+        // Not before: a waker may wait for another thread, which may come by here.
         wake_all(&mut wakers);
-        if !has_changed {
-            contain(|| has_changed = self.clock.advance_to_next());
-        }
-        if has_changed {
-            wake_up();
-        }
-        has_changed
+        true
     }
 
     /// Something has ended that kept a paused clock from jumping: somebody must look again.
