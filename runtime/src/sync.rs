@@ -32,23 +32,79 @@ mod imp {
 
 #[cfg(not(windlass_loom))]
 mod cell {
-    /// A cell whose borrows are visible to loom; here it is only a pointer.
+    /// A cell whose borrows are visible to loom; here it is only a pointer, but that a sanitizer's build
+    /// ends the process where two borrows overlap that must not.
     #[derive(Debug)]
-    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+    pub(crate) struct UnsafeCell<T> {
+        value: std::cell::UnsafeCell<T>,
+        #[cfg(windlass_sanitizer)]
+        borrows: Borrows,
+    }
 
     impl<T> UnsafeCell<T> {
         pub(crate) const fn new(value: T) -> UnsafeCell<T> {
-            UnsafeCell(std::cell::UnsafeCell::new(value))
+            UnsafeCell {
+                value: std::cell::UnsafeCell::new(value),
+                #[cfg(windlass_sanitizer)]
+                borrows: Borrows::none(),
+            }
         }
 
         #[inline(always)]
         pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-            f(self.0.get())
+            #[cfg(windlass_sanitizer)]
+            let _borrow = self.borrows.begin(1);
+            f(self.value.get())
         }
 
         #[inline(always)]
         pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-            f(self.0.get())
+            #[cfg(windlass_sanitizer)]
+            let _borrow = self.borrows.begin(Borrows::UNIQUE);
+            f(self.value.get())
+        }
+    }
+
+    #[cfg(windlass_sanitizer)]
+    pub(crate) use borrows::Borrows;
+
+    #[cfg(windlass_sanitizer)]
+    mod borrows {
+        use std::sync::atomic::{AtomicIsize, Ordering};
+
+        /// The borrows of a cell that last: how many are shared, or that there is a unique one. Relaxed, to
+        /// give no order to what ThreadSanitizer is to find without one.
+        #[derive(Debug)]
+        pub(crate) struct Borrows(AtomicIsize);
+
+        impl Borrows {
+            pub(crate) const UNIQUE: isize = -1;
+
+            pub(crate) const fn none() -> Borrows {
+                Borrows(AtomicIsize::new(0))
+            }
+
+            /// Begins a shared borrow, which is 1, or a unique one.
+            pub(crate) fn begin(&self, kind: isize) -> Borrow<'_> {
+                let before = self.0.fetch_add(kind, Ordering::Relaxed);
+                if before != 0 && (kind == Borrows::UNIQUE || before < 0) {
+                    // No panic, which could be caught.
+                    eprintln!("windlass: borrows of one cell overlap");
+                    std::process::abort();
+                }
+                Borrow { borrows: self, kind }
+            }
+        }
+
+        pub(crate) struct Borrow<'a> {
+            borrows: &'a Borrows,
+            kind: isize,
+        }
+
+        impl Drop for Borrow<'_> {
+            fn drop(&mut self) {
+                self.borrows.0.fetch_sub(self.kind, Ordering::Relaxed);
+            }
         }
     }
 }
