@@ -1,5 +1,6 @@
 //! A call for a file whose future may be dropped.
 
+use std::mem;
 use std::sync::Arc;
 
 use crate::io::write_behind::WriteBehind;
@@ -32,12 +33,15 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut is_one_gone = self.is_one_gone.lock();
-        match (self.is_future, *is_one_gone) {
+        let is_last = mem::replace(&mut *is_one_gone, true);
+        if self.is_future && !is_last {
             // Under the lock, so that it is counted in before it is counted out.
-            (true, false) => self.behind.abandon(),
-            (false, true) => self.behind.end_abandoned(),
-            (true, true) | (false, false) => {}
+            self.behind.abandon();
         }
-        *is_one_gone = true;
+        drop(is_one_gone);
+        // Calls wakers.
+        if !self.is_future && is_last {
+            self.behind.end_abandoned();
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Writes that are accepted at once and done by a blocking thread.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
 use std::mem;
+use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -10,7 +12,7 @@ use super::call::Call;
 use crate::coop;
 use crate::handle::Handle;
 use crate::panics::contain;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, thread_local_const};
 
 /// How many bytes are accepted before the blocking thread has taken those that came before. As many
 /// again may be on their way. Large enough that a hand-over costs little beside the write.
@@ -22,6 +24,17 @@ const LIMIT: usize = 256 * 1024;
 /// one. That call takes all the bytes there are, writes them, and looks again: a producer that is
 /// quicker than the target keeps it busy without another hand-over, and small writes become large
 /// ones.
+///
+/// # Bytes keep their order, and wakers are called with no lock held
+/// Several threads may be [draining](WriteBehind::drain). One of them moves the bytes to `taken`,
+/// which makes room, and wakes who waits for it, as long as it likes. Whoever has `order` first writes
+/// what is there, and has it until that is written. Nothing is taken meanwhile, so that at most one
+/// piece is between `bytes` and the target.
+///
+/// A waker may also write, and wait for the end of that, or for room. The thread that calls it counts as
+/// scheduled, or else a producer that is woken and writes before `wake` has returned would start a call
+/// each time, which doubles the time of a small write and takes more threads. So who would have to wait
+/// for its own thread writes instead: that is a blocking thread anyway.
 ///
 /// # Nothing is left behind
 /// The writer of bytes: (1) appends them under the lock, (2) starts a call if `is_scheduled` was
@@ -36,21 +49,27 @@ const LIMIT: usize = 256 * 1024;
 /// abandoned calls ends.
 pub(crate) struct WriteBehind<W> {
     target: W,
-    /// Held from taking bytes until they are written, so that they arrive in order though several
-    /// threads may be [draining](WriteBehind::drain).
+    /// Held by who writes what was taken, until it is written.
     order: Mutex<()>,
     queue: Mutex<Queue>,
+}
+
+thread_local_const! {
+    /// The address of the target whose waiters this thread wakes, 0 if it wakes none.
+    static CALLED_BY: Cell<usize> = Cell::new(0);
 }
 
 #[derive(Default)]
 struct Queue {
     /// Accepted, and not taken by a call yet.
     bytes: Vec<u8>,
+    /// Taken, and to be written by whoever has `order` first.
+    taken: Vec<u8>,
     /// An empty buffer that has been written, to be filled again.
     spare: Vec<u8>,
     /// Whether a call has been started that has not found the queue empty yet.
     is_scheduled: bool,
-    /// Whether a thread is writing what it took.
+    /// Whether a thread is writing what was taken; it has `order`.
     is_writing: bool,
     /// Other calls for the target that are under way though nobody waits for them.
     abandoned: usize,
@@ -96,8 +115,20 @@ impl Queue {
         self.error.take().or_else(|| self.later_error.take())
     }
 
+    /// Takes the bytes, unless others have been taken and not been written yet. Gives back who has
+    /// room then, to be woken once the lock is released.
+    #[must_use]
+    fn take_bytes(&mut self) -> Waiters {
+        if self.bytes.is_empty() || !self.taken.is_empty() || self.is_writing {
+            return Waiters::default();
+        }
+        let spare = mem::take(&mut self.spare);
+        self.taken = mem::replace(&mut self.bytes, spare);
+        self.for_room.take()
+    }
+
     fn is_settled(&self) -> bool {
-        self.bytes.is_empty() && !self.is_writing && self.abandoned == 0
+        self.bytes.is_empty() && self.taken.is_empty() && !self.is_writing && self.abandoned == 0
     }
 }
 
@@ -134,6 +165,11 @@ where
         ready!(coop::poll_proceed(cx));
         let waker = cx.waker().clone();
         let mut queue = self.queue.lock();
+        while queue.bytes.len() == LIMIT && self.is_in_waker() {
+            drop(queue);
+            self.drain();
+            queue = self.queue.lock();
+        }
         if let Some(error) = queue.take_error() {
             return Poll::Ready(Err(error));
         }
@@ -214,6 +250,9 @@ where
         if is_so(&self.queue.lock()) {
             return Poll::Ready(());
         }
+        if self.is_in_waker() {
+            self.drain();
+        }
         let waker = cx.waker().clone();
         let mut queue = self.queue.lock();
         if is_so(&queue) {
@@ -253,20 +292,25 @@ where
     ///
     /// After a failure the bytes behind it are dropped: they would land in the wrong place.
     pub(crate) fn drain(&self) {
-        let _order = self.order.lock();
         loop {
-            let mut queue = self.queue.lock();
-            if queue.bytes.is_empty() {
-                queue.is_scheduled = false;
-                return;
-            }
-            let spare = mem::take(&mut queue.spare);
-            let mut bytes = mem::replace(&mut queue.bytes, spare);
-            queue.is_writing = true;
-            let for_room = queue.for_room.take();
-            drop(queue);
+            let for_room = self.queue.lock().take_bytes();
             // There is room again, while these are being written.
-            for_room.wake();
+            self.call(for_room);
+
+            let order = self.order.lock();
+            let mut queue = self.queue.lock();
+            assert!(!queue.is_writing, "who writes has the order");
+            let mut bytes = mem::take(&mut queue.taken);
+            if bytes.is_empty() {
+                // Another thread has written what this one took, or was writing when this one came.
+                if queue.bytes.is_empty() {
+                    queue.is_scheduled = false;
+                    return;
+                }
+                continue;
+            }
+            queue.is_writing = true;
+            drop(queue);
 
             let mut target = &self.target;
             let result = target.write_all(&bytes).and_then(|()| target.flush());
@@ -285,9 +329,29 @@ where
             let is_end = queue.is_settled();
             let for_the_end = if is_end { queue.for_the_end.take() } else { Waiters::default() };
             drop(queue);
-            for_room.wake();
-            for_the_end.wake();
+            drop(order);
+            self.call(for_room);
+            self.call(for_the_end);
         }
+    }
+
+    /// Wakes waiters as part of [`drain`](WriteBehind::drain), with no lock held.
+    fn call(&self, waiters: Waiters) {
+        if waiters.0.is_empty() {
+            return;
+        }
+        let outer = CALLED_BY.with(|by| by.replace(self.address()));
+        waiters.wake();
+        CALLED_BY.with(|by| by.set(outer));
+    }
+
+    /// Whether this thread is in a waker that it calls for `drain`, which would wait for itself.
+    fn is_in_waker(&self) -> bool {
+        CALLED_BY.with(Cell::get) == self.address()
+    }
+
+    fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 }
 

@@ -4,15 +4,15 @@ use std::future::Future;
 use std::io::{ErrorKind, Read, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::process::Command;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
 use runtime::fs::{File, OpenOptions};
-use runtime::io::{AsyncReadExt, AsyncWriteExt};
+use runtime::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use runtime::{Builder, Scheduler};
-use windlass_tests::{Dir, both_modes, single_threaded, watch, work_stealing};
+use windlass_tests::{Dir, both_modes, foreign_block_on, single_threaded, watch, work_stealing};
 
 use super::poll_and_drop;
 
@@ -251,6 +251,145 @@ fn a_write_wakes_its_task_when_it_is_done_and_not_before() {
                 panic!("woken before the end, {scheduler}");
             };
             assert_eq!(written.expect("room for all"), LENGTH);
+        });
+    }
+}
+
+/// Uses the file when it is called, and waits for that.
+struct User {
+    file: Arc<Mutex<File>>,
+    what: Use,
+    has_used: mpsc::Sender<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Use {
+    /// Does not look at what the thread that calls the waker has yet to write.
+    Metadata,
+    /// Needs room, which that thread is to make, and the end of what it is to write.
+    Write,
+}
+
+/// So much is accepted at once.
+const ACCEPTED: usize = 256 * 1024;
+
+impl Wake for User {
+    fn wake(self: Arc<Self>) {
+        let mut file = self.file.lock().expect("no panic");
+        // Of a file that fails either may tell so.
+        let _ = foreign_block_on(async {
+            match self.what {
+                Use::Metadata => file.metadata().await.map(drop),
+                Use::Write => file.write_all(&[2; 2 * ACCEPTED]).await,
+            }
+        });
+        drop(file);
+        self.has_used.send(()).expect("the test listens to its end");
+    }
+}
+
+/// A file whose waker uses it.
+struct Used {
+    file: Arc<Mutex<File>>,
+    waker: Waker,
+    uses: mpsc::Receiver<()>,
+}
+
+impl Used {
+    fn new(file: File, what: Use) -> Used {
+        let file = Arc::new(Mutex::new(file));
+        let (has_used, uses) = mpsc::channel();
+        let waker = Waker::from(Arc::new(User { file: file.clone(), what, has_used }));
+        Used { file, waker, uses }
+    }
+
+    /// Polls with the waker.
+    fn poll<T>(&self, poll: impl FnOnce(Pin<&mut File>, &mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let mut file = self.file.lock().expect("no panic");
+        poll(Pin::new(&mut file), &mut Context::from_waker(&self.waker))
+    }
+
+    /// Writes through the trait as much as is accepted at once; false where there is no room.
+    fn write(&self) -> bool {
+        match self.poll(|file, cx| file.poll_write(cx, &[1; ACCEPTED])) {
+            Poll::Ready(written) => written.expect("no error yet") == ACCEPTED,
+            Poll::Pending => false,
+        }
+    }
+}
+
+/// Whether it waits for room or for the end of a write.
+#[test]
+fn a_waker_may_use_the_file_whose_write_calls_it() {
+    let _watchdog = watch();
+    for (scheduler, what) in [Scheduler::SingleThreaded, Scheduler::WorkStealing]
+        .into_iter()
+        .flat_map(|scheduler| [(scheduler, Use::Metadata), (scheduler, Use::Write)])
+    {
+        // One thread calls the waker, and one looks for the metadata.
+        let threads = if what == Use::Metadata { 2 } else { 1 };
+        let builder = Builder::new().scheduler(scheduler).max_blocking_threads(threads);
+        builder.build().expect("a runtime").block_on(async {
+            let dir = Dir::new();
+            let path = dir.file("file");
+            let file = Used::new(File::create_new(&path).await.expect("a new file"), what);
+            let (release, is_released) = mpsc::channel::<()>();
+            let is_released = Arc::new(Mutex::new(is_released));
+            for _ in 0..threads {
+                let is_released = is_released.clone();
+                drop(runtime::spawn_blocking(move || {
+                    is_released.lock().is_ok_and(|is| is.recv().is_ok())
+                }));
+            }
+            assert!(file.write());
+            assert!(!file.write(), "there is room, {scheduler}");
+            drop(release);
+            file.uses.recv().expect("called when there was room");
+
+            assert!(file.write());
+            let is_called = file.poll(|file, cx| file.poll_flush(cx)).is_pending();
+            if is_called {
+                file.uses.recv().expect("called at the end");
+            }
+            let mut expected = Vec::new();
+            for is_called in [true, is_called] {
+                expected.resize(expected.len() + ACCEPTED, 1);
+                if is_called && what == Use::Write {
+                    expected.resize(expected.len() + 2 * ACCEPTED, 2);
+                }
+            }
+            let content = std::fs::read(&path).expect("ours");
+            assert!(content == expected, "{} bytes, {scheduler}, {what:?}", content.len());
+        });
+    }
+}
+
+#[test]
+fn a_waker_may_use_the_file_whose_write_has_failed() {
+    let _watchdog = watch();
+    for what in [Use::Metadata, Use::Write] {
+        both_modes(|runtime| {
+            // A socket stands for a slow disk, which fails when the other end is dropped.
+            let (mut disk, ours) = UnixStream::pair().expect("two sockets");
+            let file = {
+                let _entered = runtime.enter();
+                Used::new(File::from_std(OwnedFd::from(ours).into()), what)
+            };
+            assert!(file.write());
+            disk.read_exact(&mut [0]).expect("the write has begun");
+            assert!(file.write());
+            assert!(!file.write(), "there is room");
+            assert!(file.poll(|file, cx| file.poll_flush(cx)).is_pending());
+            drop(disk);
+            for _ in 0..2 {
+                file.uses.recv().expect("there is room, and an end");
+            }
+            if what == Use::Metadata {
+                let told = file.poll(|file, cx| file.poll_flush(cx));
+                let Poll::Ready(Err(error)) = told else { panic!("{told:?}") };
+                let kinds = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+                assert!(kinds.contains(&error.kind()), "{error}");
+            }
         });
     }
 }
