@@ -3,13 +3,19 @@
 //! A test's own streams belong to the harness, so the programs that are tested are this one, started
 //! again with the name of a scene.
 
+use std::future::Future;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use futures_util::poll;
 use runtime::Runtime;
-use runtime::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
-use windlass_tests::{single_threaded, watch, work_stealing};
+use runtime::io::{self, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt};
+use windlass_tests::{open_files, single_threaded, watch, work_stealing};
 
 /// Starts a scene, in one of the modes, with piped streams.
 fn start(scene: &str, mode: &str) -> Child {
@@ -38,6 +44,7 @@ fn scenes() {
     match scene.as_str() {
         "echo" => echo(&runtime),
         "stuck" => stuck(runtime),
+        "left" => left(runtime),
         "behind" => behind(runtime),
         "ticks" => ticks(&runtime),
         scene => panic!("there is no scene {scene:?}"),
@@ -73,6 +80,52 @@ fn stuck(runtime: Runtime) {
     let mut text = String::new();
     single_threaded().block_on(io::stdin().read_to_string(&mut text)).expect("a pipe");
     println!("-{text}");
+}
+
+/// Waits for input and no longer, with a counted waker and in runtimes that end.
+fn left(runtime: Runtime) {
+    struct Nothing;
+    impl Wake for Nothing {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    let wakers = [Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing)];
+    let [first, last, trait_s] = wakers.clone().map(Waker::from);
+    let mut buf = [0; 8];
+    {
+        let mut input = io::stdin();
+        let mut read = pin!(input.read(&mut buf));
+        for waker in [&first, &last] {
+            assert!(read.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+    }
+    {
+        let mut input = pin!(io::stdin());
+        let read = input.as_mut().poll_read(&mut Context::from_waker(&trait_s), &mut buf);
+        assert!(read.is_pending());
+    }
+    drop((first, last, trait_s));
+    assert_eq!(wakers.map(|waker| Arc::strong_count(&waker)), [1; 3], "nobody waits any more");
+
+    drop(runtime);
+    let before = open_files();
+    let is_single_threaded = std::env::var("WINDLASS_MODE").as_deref() == Ok(MODES[0]);
+    for _ in 0..50 {
+        let runtime = if is_single_threaded { single_threaded() } else { work_stealing(2) };
+        runtime.block_on(async {
+            let mut input = io::stdin();
+            assert!(poll!(pin!(input.read(&mut buf))).is_pending());
+            assert!(poll!(pin!(AsyncReadExt::read(&mut input, &mut buf))).is_pending());
+        });
+    }
+    // The runtimes' monitors may have some open for a moment.
+    let began = Instant::now();
+    while open_files() > before {
+        let open = open_files();
+        assert!(began.elapsed() < Duration::from_secs(20), "{open} files, and before {before}");
+        thread::yield_now();
+    }
+    println!("-left");
 }
 
 /// Has more accepted than the pipe holds, and ends the runtime.
@@ -137,6 +190,20 @@ fn a_stuck_read_does_not_keep_the_runtime_and_loses_nothing() {
         drop(input);
         assert_eq!(lines.next().as_deref(), Some("late"), "{mode}");
         assert!(child.wait().expect("it ends").success(), "{mode}");
+    }
+}
+
+/// The pipe stays open, and nothing comes: what is kept until something does is kept for ever.
+#[test]
+fn a_dropped_read_keeps_no_task_and_no_runtime() {
+    let _watchdog = watch();
+    for mode in MODES {
+        let mut child = start("left", mode);
+        let input = child.stdin.take().expect("it is piped");
+        let output = child.wait_with_output().expect("it ends");
+        let mut lines = scene_lines(&output.stdout[..]);
+        assert_eq!(lines.next().as_deref(), Some("left"), "{mode}: {output:?}");
+        drop(input);
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::mem;
 use std::pin::Pin;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 
@@ -12,7 +13,7 @@ use futures_util::io::AsyncRead;
 
 use super::call::retry_interrupted;
 use crate::coop;
-use crate::panics::contain;
+use crate::panics::{contain, drop_quietly};
 use crate::sync::{Condvar, Mutex, wait_for};
 
 /// How much one read asks for.
@@ -31,7 +32,8 @@ const BUFFER: usize = 64 * 1024;
 /// line unread; one that hands its input to a child process should not have a read under way.
 #[derive(Debug)]
 pub struct Stdin {
-    _private: (),
+    /// For the trait; each future of [`read`](Stdin::read) has its own.
+    waiter: Waiter,
 }
 
 /// The standard input of this process; see [`Stdin`]. Works outside of runtimes too.
@@ -49,7 +51,7 @@ pub struct Stdin {
 /// ```
 #[must_use]
 pub fn stdin() -> Stdin {
-    Stdin { _private: () }
+    Stdin { waiter: Waiter::new() }
 }
 
 /// What the thread and the readers share.
@@ -70,14 +72,71 @@ struct State {
     /// Whether somebody waits and there is nothing: the thread is to read once.
     is_wanted: bool,
     has_thread: bool,
-    waiters: Vec<Waker>,
+    /// The wakers of those who wait, and their numbers.
+    waiters: Vec<(u64, Waker)>,
 }
 
 static INPUT: LazyLock<Input> =
     LazyLock::new(|| Input { state: Mutex::new(State::default()), wanted: Condvar::new() });
 
+impl State {
+    /// Keeps the last waker of a waiter, and gives back the one before.
+    #[must_use]
+    fn set_waker(&mut self, number: u64, waker: Waker) -> Option<Waker> {
+        match self.waiters.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, last)) => Some(mem::replace(last, waker)),
+            None => {
+                self.waiters.push((number, waker));
+                None
+            }
+        }
+    }
+
+    #[must_use]
+    fn take_waker(&mut self, number: u64) -> Option<Waker> {
+        let index = self.waiters.iter().position(|(other, _)| *other == number)?;
+        Some(self.waiters.swap_remove(index).1)
+    }
+}
+
+/// One who may wait for input. When it is dropped its waker goes too: input may never come, and a waker
+/// keeps a task, and that its whole runtime.
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+}
+
+impl Waiter {
+    fn new() -> Waiter {
+        /// The number of the next one. Relaxed: the numbers differ, and that is all.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Waiter { number: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(coop::poll_proceed(cx));
+        INPUT.poll_read(self.number, cx, buf)
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let waker = INPUT.state.lock().take_waker(self.number);
+        // With no lock held; it is not our code.
+        drop_quietly(waker);
+    }
+}
+
 impl Input {
-    fn poll_read(&'static self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &'static self,
+        number: u64,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let waker = cx.waker().clone();
         let mut state = self.state.lock();
         if !state.unread.is_empty() {
@@ -95,11 +154,11 @@ impl Input {
             thread::Builder::new().name(name).spawn(move || self.serve())?;
             state.has_thread = true;
         }
-        if !state.waiters.iter().any(|other| other.will_wake(&waker)) {
-            state.waiters.push(waker);
-        }
+        let last = state.set_waker(number, waker);
         state.is_wanted = true;
         self.wanted.notify_one();
+        drop(state);
+        drop(last);
         Poll::Pending
     }
 
@@ -124,7 +183,7 @@ impl Input {
             }
             let waiters = mem::take(&mut state.waiters);
             drop(state);
-            waiters.into_iter().for_each(|waker| contain(|| waker.wake()));
+            waiters.into_iter().for_each(|(_, waker)| contain(|| waker.wake()));
             state = self.state.lock();
         }
     }
@@ -140,7 +199,8 @@ impl Stdin {
     /// # Errors
     /// Those of the operating system; that the thread could not be started.
     pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, buf)).await
+        let waiter = Waiter::new();
+        poll_fn(|cx| waiter.poll_read(cx, buf)).await
     }
 }
 
@@ -150,10 +210,6 @@ impl AsyncRead for Stdin {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        ready!(coop::poll_proceed(cx));
-        INPUT.poll_read(cx, buf)
+        self.waiter.poll_read(cx, buf)
     }
 }
