@@ -90,13 +90,14 @@ impl Cursor {
         count
     }
 
-    /// Moves the cursor back to before what is unread. A pipe or a terminal has no cursor; there it
-    /// stays unread.
+    /// Moves the cursor back to before what is unread and the error behind it, which the next read meets
+    /// again. A pipe or a terminal has no cursor; there both stay.
     ///
     /// Moving by an amount changes a number in the kernel and waits for nothing, so it is done here.
     fn put_back(&mut self, mut file: &std::fs::File) {
         let count = i64::try_from(self.unread.len()).expect("a buffer is shorter than i64::MAX");
-        if count == 0 || file.seek(SeekFrom::Current(-count)).is_ok() {
+        let is_nothing = count == 0 && self.error.is_none();
+        if is_nothing || file.seek(SeekFrom::Current(-count)).is_ok() {
             self.forget();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{ErrorKind, SeekFrom, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -92,6 +93,43 @@ fn what_was_read_before_an_error_is_kept() {
             drop(theirs);
             assert_eq!(file.read(&mut word).await.expect_err("no end").kind(), would_block);
             assert_eq!(file.read(&mut word).await.expect("an end"), 0);
+        });
+    });
+}
+
+/// Also where it had read nothing before the error, so that nothing is to be put back.
+#[test]
+fn the_error_of_a_dropped_read_is_told_by_the_next() {
+    let _watchdog = watch();
+    with_one_thread(|runtime| {
+        runtime.block_on(async {
+            let would_block = ErrorKind::WouldBlock;
+            let (mut bytes, mut text) = (Vec::new(), String::new());
+            for operation in ["read", "read_to_end", "read_to_string", "read after a write"] {
+                let (mut theirs, ours) = UnixStream::pair().expect("two sockets");
+                ours.set_nonblocking(true).expect("a socket");
+                let mut file = File::from_std(OwnedFd::from(ours).into());
+                drop_under_way(file.read(&mut [0; 8]));
+                // The one thread has made the read, which found nothing.
+                runtime::spawn_blocking(|| ()).await.expect("no panic");
+                theirs.write_all(b"late").expect("it has a reader");
+                theirs.shutdown(Shutdown::Write).expect("it is open");
+                let error = match operation {
+                    "read_to_end" => file.read_to_end(&mut bytes).await.expect_err(operation),
+                    "read_to_string" => file.read_to_string(&mut text).await.expect_err(operation),
+                    _ => {
+                        if operation == "read after a write" {
+                            file.write_all(b"x").await.expect("it has a reader");
+                        }
+                        file.read(&mut [0; 8]).await.expect_err(operation)
+                    }
+                };
+                assert_eq!(error.kind(), would_block, "{operation}");
+                assert_eq!((bytes.len(), text.len()), (0, 0), "{operation}");
+                let mut late = Vec::new();
+                file.read_to_end(&mut late).await.expect("the error was told of");
+                assert_eq!(late, b"late", "{operation}");
+            }
         });
     });
 }
