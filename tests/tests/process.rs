@@ -13,7 +13,8 @@ use futures_util::future::join_all;
 use runtime::fs::PathError;
 use runtime::io::{AsyncReadExt, AsyncWriteExt};
 use runtime::process::{Child, Command};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use windlass_tests::{both_modes, find_tool, open_files, single_threaded, watch};
 
 /// Children, files and zombies are counted for the whole process, so these tests take turns.
@@ -417,6 +418,39 @@ sys.stdin.read()";
     drop(tracer.stdin.take());
     tracer.wait().expect("it ends");
     wait_for_no_children();
+}
+
+/// As a C library does that waits for any child, or the system where `SIGCHLD` is ignored.
+#[test]
+fn a_child_that_somebody_else_has_reaped_has_ended() {
+    let _alone = alone();
+    let _watchdog = watch();
+    let start = || {
+        let child = Command::new("true").spawn().expect("it is there");
+        let id = Pid::from_raw(child.id().expect("it runs") as i32).expect("not 0");
+        waitpid(Some(id), WaitOptions::empty()).expect("nobody else has yet");
+        child
+    };
+    both_modes(|runtime| {
+        runtime.block_on(async {
+            let mut child = start();
+            child.start_kill().expect("it has ended");
+            child.kill().await.expect("it has ended");
+            assert_eq!(child.id(), None);
+
+            let mut child = start();
+            for _ in 0..3 {
+                let error = child.wait().await.expect_err("its status is lost");
+                assert_eq!(Errno::from_io_error(&error), Some(Errno::CHILD));
+                assert_eq!(child.id(), None);
+            }
+            child.start_kill().expect("it has ended");
+            child.kill().await.expect("it has ended");
+
+            let error = start().try_wait().expect_err("its status is lost");
+            assert_eq!(Errno::from_io_error(&error), Some(Errno::CHILD));
+        });
+    });
 }
 
 /// A child that stops and goes on has not ended.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::try_join3;
 use futures_util::io::{AsyncRead, AsyncReadExt};
+use rustix::io::Errno;
 
 use super::exit::Exit;
 use super::{ChildStderr, ChildStdin, ChildStdout, orphans};
@@ -36,8 +37,27 @@ struct Process {
     /// Taken only by `drop`.
     std: Option<std::process::Child>,
     exit: Option<Exit>,
-    status: Option<ExitStatus>,
+    /// If there is one, the number of the process may be that of another, and is used no more.
+    end: Option<End>,
     kills_on_drop: bool,
+}
+
+/// That the process has ended and been reaped.
+#[derive(Debug)]
+enum End {
+    Status(ExitStatus),
+    /// By somebody else: a C library that waits for any child, or the system where `SIGCHLD` is
+    /// ignored.
+    Unknown,
+}
+
+impl End {
+    fn status(&self) -> io::Result<ExitStatus> {
+        match self {
+            End::Status(status) => Ok(*status),
+            End::Unknown => Err(Errno::CHILD.into()),
+        }
+    }
 }
 
 impl Child {
@@ -50,7 +70,7 @@ impl Child {
     ) -> io::Result<Child> {
         let (stdin, stdout, stderr) = (std.stdin.take(), std.stdout.take(), std.stderr.take());
         // From here on an error drops it.
-        let mut process = Process { std: Some(std), exit: None, status: None, kills_on_drop: true };
+        let mut process = Process { std: Some(std), exit: None, end: None, kills_on_drop: true };
         let stdin = stdin.map(|pipe| ChildStdin::new(pipe, net)).transpose()?;
         let stdout = stdout.map(|pipe| ChildStdout::new(pipe, net)).transpose()?;
         let stderr = stderr.map(|pipe| ChildStderr::new(pipe, net)).transpose()?;
@@ -59,11 +79,11 @@ impl Child {
         Ok(Child { stdin, stdout, stderr, process })
     }
 
-    /// The number of the process; `None` when its end has been waited for, since the system may give
-    /// the number to another one then.
+    /// The number of the process; `None` when its end has been waited for, also if that failed because
+    /// somebody else has reaped it, since the system may give the number to another one then.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        match self.process.status {
+        match self.process.end {
             Some(_) => None,
             None => self.process.std.as_ref().map(std::process::Child::id),
         }
@@ -108,26 +128,29 @@ impl Child {
         Ok(Output { status, stdout, stderr })
     }
 
-    /// Kills the process (`SIGKILL`) without waiting for its end. One that has ended is no error.
+    /// Kills the process (`SIGKILL`) without waiting for its end. One that has ended is no error,
+    /// whoever has reaped it.
     ///
     /// # Errors
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) for a process that runs as somebody else.
     pub fn start_kill(&mut self) -> io::Result<()> {
-        match self.process.status {
-            Some(_) => Ok(()),
-            None => self.process.std_mut().kill(),
-        }
+        self.process.kill()
     }
 
-    /// Kills the process (`SIGKILL`) and waits for its end.
+    /// Kills the process (`SIGKILL`) and waits for its end. One that has ended is no error, whoever has
+    /// reaped it.
     ///
     /// **Cancel safety**: the process is killed when the future has been polled.
     ///
     /// # Errors
-    /// As [`start_kill`](Child::start_kill) and [`wait`](Child::wait).
+    /// As [`start_kill`](Child::start_kill), and that the runtime has been shut down.
     pub async fn kill(&mut self) -> io::Result<()> {
         self.start_kill()?;
-        self.wait().await.map(drop)
+        let waited = self.wait().await;
+        match self.process.end {
+            Some(_) => Ok(()),
+            None => waited.map(drop),
+        }
     }
 }
 
@@ -149,23 +172,49 @@ impl Process {
     }
 
     fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            self.status = self.std_mut().try_wait()?;
+        if let Some(end) = &self.end {
+            return end.status().map(Some);
         }
-        Ok(self.status)
+        let result = self.std_mut().try_wait().transpose();
+        if let Some(result) = &result {
+            self.remember(result);
+        }
+        result.transpose()
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
-        if let Some(status) = self.status {
-            return Poll::Ready(Ok(status));
+        if let Some(end) = &self.end {
+            return Poll::Ready(end.status());
         }
         let std = self.std.as_mut().expect("only `drop` takes it");
         let exit = self.exit.as_mut().expect("it is there until the child has been reaped");
-        let status = ready!(exit.poll(cx, || std.try_wait()))?;
-        self.status = Some(status);
+        let result = ready!(exit.poll(cx, || std.try_wait()));
+        self.remember(&result);
+        Poll::Ready(result)
+    }
+
+    /// Remembers the end, if the system has told of it.
+    fn remember(&mut self, result: &io::Result<ExitStatus>) {
+        self.end = match result {
+            Ok(status) => Some(End::Status(*status)),
+            Err(error) if Errno::from_io_error(error) == Some(Errno::CHILD) => Some(End::Unknown),
+            Err(_) => return,
+        };
         // Its descriptor is of no more use.
         self.exit = None;
-        Poll::Ready(Ok(status))
+    }
+
+    fn kill(&mut self) -> io::Result<()> {
+        if self.end.is_some() || self.exit.as_ref().is_some_and(Exit::kill) {
+            return Ok(());
+        }
+        // By its number. If somebody else has reaped it, that may be another's.
+        match self.try_wait() {
+            Ok(None) => self.std_mut().kill(),
+            Ok(Some(_)) => Ok(()),
+            Err(_) if self.end.is_some() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -175,12 +224,11 @@ impl Drop for Process {
         if !matches!(self.try_wait(), Ok(None)) {
             return;
         }
-        let mut std = self.std.take().expect("it is taken here only");
         if self.kills_on_drop {
             // Fails only for a process that runs as somebody else; then it goes on.
-            let _ = std.kill();
+            let _ = self.kill();
         }
-        orphans::adopt(std);
+        orphans::adopt(self.std.take().expect("it is taken here only"));
     }
 }
 
@@ -188,7 +236,7 @@ impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Child")
             .field("id", &self.id())
-            .field("status", &self.process.status)
+            .field("end", &self.process.end)
             .field("stdin", &self.stdin)
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
@@ -198,6 +246,8 @@ impl fmt::Debug for Child {
 
 #[cfg(all(test, not(windlass_loom)))]
 mod tests {
+    use rustix::process::{Pid, WaitOptions, waitpid};
+
     use super::*;
     use crate::{Builder, Scheduler};
 
@@ -224,5 +274,20 @@ mod tests {
                 }
             });
         }
+    }
+
+    /// Where a number is all there is, the system is asked before it is used.
+    #[test]
+    fn a_child_that_somebody_else_has_reaped_is_not_killed_by_its_number() {
+        let runtime = Builder::new().scheduler(Scheduler::SingleThreaded).build();
+        runtime.expect("a runtime").block_on(async {
+            let mut child = crate::process::Command::new("true").spawn().expect("it starts");
+            child.process.exit = Some(Exit::of_any_child().expect("a listener"));
+            let number = Pid::from_child(child.process.std());
+            waitpid(Some(number), WaitOptions::empty()).expect("nobody else has yet");
+            child.start_kill().expect("it has ended");
+            assert_eq!(child.id(), None);
+            child.kill().await.expect("it has ended");
+        });
     }
 }

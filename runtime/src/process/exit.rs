@@ -33,6 +33,12 @@ impl Exit {
         signal(SignalKind::child()).map(Exit::AnyChild)
     }
 
+    /// Kills the process, if it can be done without its number, which may be another's once somebody
+    /// else has reaped it. False: that is all there is, or has to say why it fails.
+    pub(super) fn kill(&self) -> bool {
+        matches!(self, Exit::Pidfd(pidfd) if kill(pidfd.get_ref()))
+    }
+
     /// Calls `try_wait` until it gives something, each time when the child may have ended.
     pub(super) fn poll<T>(
         &mut self,
@@ -55,6 +61,20 @@ impl Exit {
             },
         }
     }
+}
+
+/// Whether a process has been killed, or had been reaped. False: it cannot be done by its descriptor.
+#[cfg(target_os = "linux")]
+fn kill(pidfd: &OwnedFd) -> bool {
+    use rustix::io::Errno;
+    use rustix::process::{Signal, pidfd_send_signal};
+
+    matches!(pidfd_send_signal(pidfd, Signal::KILL), Ok(()) | Err(Errno::SRCH))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kill(_: &OwnedFd) -> bool {
+    false
 }
 
 /// A file descriptor of a child that nobody has reaped; `None` where the system has no such thing.
