@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::OpenOptions;
 use super::cached::Cached;
@@ -38,7 +38,7 @@ pub(super) const MOST_PER_CALL: usize = 2 * 1024 * 1024;
 /// **Order.** Reads, writes and seeks take effect in the order of the calls, also when a future was
 /// dropped before it was done: the next call waits for what the dropped one had started. Calls that
 /// are under way at once, such as two of [`write_at`](File::write_at), have no order between them, and
-/// neither have clones, which share the cursor.
+/// neither have [clones](File::try_clone), which share the cursor.
 ///
 /// **Memory.** Reads and writes that go to the pool need a copy of the bytes, whose buffers are kept
 /// for the next ones: as large as the largest read, at most 2 MiB, and twice 256 KiB for writes. What
@@ -72,6 +72,11 @@ pub struct File {
     /// dropped read has read. Relaxed: who looks at it has the file for itself, so that all of them
     /// happened before.
     pub(super) changes: AtomicU64,
+    /// Whether a clone may use the cursor. Then all that does goes to the blocking pool: the system
+    /// lets one at a time have a cursor, and a clone's read may have it for as long as a disk takes.
+    /// Set by `try_clone` and never cleared. Relaxed: who uses the cursor has the file for itself, so
+    /// that making the clone happened before.
+    is_shared: AtomicBool,
 }
 
 impl File {
@@ -82,7 +87,13 @@ impl File {
             cached: Cached::new(),
             cursor: Cursor::default(),
             changes: AtomicU64::new(0),
+            is_shared: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a clone may use the cursor too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
     }
 
     /// Opens a file for reading.
@@ -159,11 +170,20 @@ impl File {
 
     /// Another handle to the same open file, which shares the cursor.
     ///
+    /// The system lets one call at a time use a cursor, so from then on all reads and seeks at it go to
+    /// the blocking pool, for both handles, also of what is in the page cache. [`read_at`](File::read_at)
+    /// needs no cursor. Who shares a cursor without this method, by a file of the standard library and
+    /// [`from_std`](File::from_std) or with another process, should not read at it from both sides: a
+    /// worker may wait for the read of the other one.
+    ///
     /// # Errors
     /// Those of the operating system, such as too many open files.
     pub async fn try_clone(&self) -> io::Result<File> {
+        self.is_shared.store(true, Ordering::Relaxed);
         let std = self.ordered(Duty::Optional, std::fs::File::try_clone).await?;
-        Ok(File::new(std, self.handle.clone()))
+        let clone = File::new(std, self.handle.clone());
+        clone.is_shared.store(true, Ordering::Relaxed);
+        Ok(clone)
     }
 
     /// Reads at an offset in bytes and returns how many; 0 is the end of the file, or an empty

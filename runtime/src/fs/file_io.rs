@@ -29,6 +29,10 @@ pub(super) struct Cursor {
     unread: Range<usize>,
     /// What the file failed with behind what is unread.
     error: Option<io::Error>,
+    /// Whether what is unread, and the error, could not be put back. They stay until they are read.
+    stays: bool,
+    /// Whether a blocking thread has not put it back: the next time it is done where it is asked for.
+    goes_back_here: bool,
     /// [`File::changes`] when the last call was started. If there are more now, what it has found out
     /// is of no use.
     seen: u64,
@@ -37,6 +41,8 @@ pub(super) struct Cursor {
 enum Move {
     Read(Call<Got>),
     Seek(SeekFrom, Call<u64>),
+    /// Back to before what is unread.
+    Back(Call<u64>),
 }
 
 /// What a read got: the first `read` bytes of `buffer`, and then the error.
@@ -50,6 +56,7 @@ struct Got {
 enum Moved {
     Read(usize),
     Sought(SeekFrom, io::Result<u64>),
+    Back,
 }
 
 impl Cursor {
@@ -57,24 +64,36 @@ impl Cursor {
     fn poll_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moved>> {
         let moved = match &mut self.call {
             None => return Poll::Ready(None),
-            Some(Move::Read(call)) => match ready!(Pin::new(call).poll(cx)) {
-                Ok(got) => {
-                    self.buffer = got.buffer;
-                    self.set_unread(0..got.read);
-                    self.error = got.error;
-                    Moved::Read(got.read)
+            Some(Move::Read(call)) => {
+                let result = ready!(Pin::new(call).poll(cx));
+                self.stays = false;
+                match result {
+                    Ok(got) => {
+                        self.buffer = got.buffer;
+                        self.set_unread(0..got.read);
+                        self.error = got.error;
+                        Moved::Read(got.read)
+                    }
+                    Err(error) => {
+                        self.error = Some(error);
+                        Moved::Read(0)
+                    }
                 }
-                Err(error) => {
-                    self.error = Some(error);
-                    Moved::Read(0)
-                }
-            },
+            }
             Some(Move::Seek(to, call)) => {
                 let (to, result) = (*to, ready!(Pin::new(call).poll(cx)));
                 if result.is_ok() {
                     self.forget();
                 }
                 Moved::Sought(to, result)
+            }
+            Some(Move::Back(call)) => {
+                match ready!(Pin::new(call).poll(cx)) {
+                    Ok(_) => self.forget(),
+                    // Perhaps it was never made, as after a shutdown.
+                    Err(_) => self.goes_back_here = true,
+                }
+                Moved::Back
             }
         };
         self.call = None;
@@ -90,22 +109,21 @@ impl Cursor {
         count
     }
 
-    /// Moves the cursor back to before what is unread and the error behind it, which the next read meets
-    /// again. A pipe or a terminal has no cursor; there both stay.
-    ///
-    /// Moving by an amount changes a number in the kernel and waits for nothing, so it is done here.
-    fn put_back(&mut self, mut file: &std::fs::File) {
-        let count = i64::try_from(self.unread.len()).expect("a buffer is shorter than i64::MAX");
-        let is_nothing = count == 0 && self.error.is_none();
-        if is_nothing || file.seek(SeekFrom::Current(-count)).is_ok() {
-            self.forget();
+    /// How far the cursor is to be moved back, to before what is unread and the error behind it.
+    fn way_back(&self) -> Option<SeekFrom> {
+        if self.stays || self.unread.is_empty() && self.error.is_none() {
+            return None;
         }
+        let count = i64::try_from(self.unread.len()).expect("a buffer is shorter than i64::MAX");
+        Some(SeekFrom::Current(-count))
     }
 
     /// The cursor is elsewhere than where the last read has left it.
     fn forget(&mut self) {
         self.set_unread(0..0);
         self.error = None;
+        self.stays = false;
+        self.goes_back_here = false;
     }
 
     /// What `read_to_end` has read can be of any size, and is not kept when it is of no use.
@@ -279,7 +297,31 @@ impl File {
     fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.cursor.poll_still(cx));
         ready!(self.behind.poll_settled(cx));
-        self.cursor.put_back(self.behind.target());
+        self.poll_put_back(cx)
+    }
+
+    /// Moves the cursor back to before what is unread and the error behind it, which the next read meets
+    /// again. A pipe or a terminal has no cursor; there both stay.
+    ///
+    /// Moving by an amount changes a number in the kernel and waits for nothing, so it is done here, but
+    /// for a cursor that a clone's read may have.
+    fn poll_put_back(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(way) = self.cursor.way_back() else { return Poll::Ready(()) };
+        if self.is_shared() && !self.cursor.goes_back_here {
+            let behind = self.behind.clone();
+            let back = move || behind.target().seek(way);
+            if let Ok(call) = Call::start(&self.handle, back) {
+                self.cursor.call = Some(Move::Back(call));
+                ready!(self.cursor.poll_still(cx));
+            }
+        }
+        // If there is no thread: better that the worker waits than that bytes land elsewhere.
+        if let Some(way) = self.cursor.way_back() {
+            match self.behind.target().seek(way) {
+                Ok(_) => self.cursor.forget(),
+                Err(_) => self.cursor.stays = true,
+            }
+        }
         Poll::Ready(())
     }
 
@@ -327,7 +369,7 @@ impl AsyncRead for File {
             let moved = ready!(this.cursor.poll_still(cx));
             let is_stale = this.is_stale();
             if is_stale {
-                this.cursor.put_back(this.behind.target());
+                ready!(this.poll_put_back(cx));
             }
             if !this.cursor.unread.is_empty() {
                 return Poll::Ready(Ok(this.cursor.take(buf)));
@@ -340,8 +382,10 @@ impl AsyncRead for File {
             }
             ready!(this.behind.poll_settled(cx));
             ready!(Cached::poll_proceed(cx, buf.len()));
-            if let Some(result) = this.cached.read(this.behind.target(), buf, None) {
-                return Poll::Ready(result);
+            if !this.is_shared() {
+                if let Some(result) = this.cached.read(this.behind.target(), buf, None) {
+                    return Poll::Ready(result);
+                }
             }
             this.start_read(buf.len())?;
         }
@@ -358,7 +402,7 @@ impl AsyncWrite for File {
         let this = &mut *self;
         ready!(this.cursor.poll_still(cx));
         ready!(this.behind.poll_none_abandoned(cx));
-        this.cursor.put_back(this.behind.target());
+        ready!(this.poll_put_back(cx));
         this.behind.poll_write(cx, &this.handle, buf)
     }
 
@@ -387,15 +431,15 @@ impl AsyncSeek for File {
                 }
             }
             ready!(this.poll_settle(cx));
-            let SeekFrom::End(_) = to else {
-                // As in `put_back`: a number changes, nothing waits.
+            if !matches!(to, SeekFrom::End(_)) && !this.is_shared() {
+                // As in `poll_put_back`: a number changes, nothing waits.
                 ready!(coop::poll_proceed(cx));
                 let result = this.behind.target().seek(to);
                 if result.is_ok() {
                     this.cursor.forget();
                 }
                 return Poll::Ready(result);
-            };
+            }
             // Where the end is, a network file system may have to ask.
             let behind = this.behind.clone();
             let seek = move || behind.target().seek(to);

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::mpsc;
+use std::task::Poll;
 
 use runtime::fs::{File, OpenOptions};
 use runtime::io::{AsyncReadExt, AsyncSeekExt};
@@ -60,6 +61,45 @@ fn what_cannot_be_put_back_outlives_a_dropped_read_to_end() {
             assert_eq!((bytes.len(), text.len()), (0, 0), "they belong to nobody yet");
             assert_eq!(file.read_to_string(&mut text).await.expect("ours"), 10);
             assert_eq!(text, "ello world");
+        });
+    });
+}
+
+/// Whether a worker or, since there is a clone, a blocking thread tries to put it back, once.
+#[test]
+fn what_cannot_be_put_back_outlives_a_write_and_a_seek() {
+    let _watchdog = watch();
+    with_one_thread(|runtime| {
+        runtime.block_on(async {
+            for has_clone in [false, true] {
+                let (mut theirs, mut file) = socket();
+                let _clone = match has_clone {
+                    true => Some(file.try_clone().await.expect("a descriptor is free")),
+                    false => None,
+                };
+                assert!(poll_and_drop(file.read(&mut [0; 64])).is_pending());
+                theirs.write_all(b"hello").expect("it has a reader");
+                file.write_all(b"x").await.expect("it has a reader");
+                for to in [SeekFrom::Start(0), SeekFrom::Current(1), SeekFrom::End(0)] {
+                    let mut seek = pin!(AsyncSeekExt::seek(&mut file, to));
+                    let (release, is_released) = mpsc::channel::<()>();
+                    drop(runtime::spawn_blocking(move || is_released.recv()));
+                    let mut sought = futures_util::poll!(&mut seek);
+                    drop(release);
+                    if sought.is_pending() {
+                        // The one thread has made the one call.
+                        runtime::spawn_blocking(|| ()).await.expect("no panic");
+                        sought = futures_util::poll!(&mut seek);
+                    }
+                    let Poll::Ready(Err(error)) = sought else { panic!("{to:?}: {sought:?}") };
+                    assert_eq!(error.kind(), ErrorKind::NotSeekable);
+                }
+                let error = file.seek(SeekFrom::Start(0)).await.expect_err("a socket");
+                assert_eq!(error.kind(), ErrorKind::NotSeekable);
+                let mut word = [0; 5];
+                file.read_exact(&mut word).await.expect("what the dropped one has read");
+                assert_eq!(&word, b"hello");
+            }
         });
     });
 }

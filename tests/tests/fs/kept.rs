@@ -1,6 +1,6 @@
 //! Writes are kept, or their failure is told.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Seek};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -11,6 +11,34 @@ use runtime::{Builder, Scheduler};
 use windlass_tests::{Dir, both_modes, single_threaded, watch};
 
 use super::{pattern, poll_and_drop};
+
+/// A clone has the cursor too, so a blocking thread would put it back.
+#[test]
+fn what_a_dropped_read_has_read_is_put_back_though_no_thread_is_left() {
+    let _watchdog = watch();
+    let dir = Dir::new();
+    let path = dir.file("eight");
+    std::fs::write(&path, "12345678").expect("our folder");
+    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let builder = Builder::new().scheduler(scheduler).max_blocking_threads(1);
+        let runtime = builder.build().expect("a runtime");
+        let file = runtime.block_on(async {
+            let mut file = File::open(&path).await.expect("it is there");
+            drop(file.try_clone().await.expect("files are left"));
+            let (release, is_released) = mpsc::channel::<()>();
+            drop(runtime::spawn_blocking(move || is_released.recv()));
+            let mut buf = [0; 4];
+            assert!(poll_and_drop(file.read(&mut buf)).is_pending());
+            drop(release);
+            // It has read when the one thread comes to this.
+            runtime::spawn_blocking(|| ()).await.expect("no panic");
+            file
+        });
+        drop(runtime);
+        let mut file = foreign_block_on(file.into_std()).expect("it needs no thread");
+        assert_eq!(file.stream_position().expect("it has a cursor"), 0, "{scheduler}");
+    }
+}
 
 #[test]
 fn a_write_that_returned_survives_the_runtime() {

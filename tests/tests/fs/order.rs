@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::process::Command;
@@ -27,6 +27,12 @@ fn operations_take_effect_in_order_even_if_dropped() {
         runtime.block_on(async {
             let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let mut file = File::create_new(&path).await.expect("a new file");
+            // The cursor of one that has a clone is used by blocking threads alone.
+            let has_clone = seed % 3 == 0;
+            let _clone = match has_clone {
+                true => Some(file.try_clone().await.expect("a descriptor is free")),
+                false => None,
+            };
             let mut model = Model { content: Vec::new(), cursor: 0, place: String::new() };
             for step in 0..400 {
                 let operation = random.below(10);
@@ -180,6 +186,14 @@ fn what_a_dropped_read_has_read_is_put_back_before_a_write() {
         });
         assert_eq!(std::fs::read_to_string(&path).expect("ours"), "abcd456789", "{scheduler}");
     }
+}
+
+/// Where the cursor is, without using it.
+fn cursor_of(descriptor: RawFd) -> u64 {
+    let path = format!("/proc/self/fdinfo/{descriptor}");
+    let info = std::fs::read_to_string(path).expect("it is open");
+    let position = info.lines().find_map(|line| line.strip_prefix("pos:"));
+    position.expect("Linux says so").trim().parse().expect("a number")
 }
 
 /// A named pipe: no cursor, and a read that waits for a writer.
@@ -391,6 +405,60 @@ fn a_waker_may_use_the_file_whose_write_has_failed() {
                 assert!(kinds.contains(&error.kind()), "{error}");
             }
         });
+    }
+}
+
+/// Keeps the one thread busy until what this returns is dropped.
+fn hold_the_thread() -> mpsc::Sender<()> {
+    let (release, is_released) = mpsc::channel::<()>();
+    drop(runtime::spawn_blocking(move || is_released.recv()));
+    release
+}
+
+/// Sees that a future waits for the one thread, and the cursor stays where it is until then.
+async fn wait_for_the_thread<F: Future>(future: F, cursor: RawFd, place: u64) -> F::Output {
+    let release = hold_the_thread();
+    let mut future = pin!(future);
+    assert!(futures_util::poll!(&mut future).is_pending(), "done by a worker");
+    assert_eq!(cursor_of(cursor), place, "moved by a worker");
+    drop(release);
+    future.await
+}
+
+/// The system lets one at a time have the cursor, so a worker would wait as long as the clone's read.
+#[test]
+fn a_cursor_that_a_clone_may_have_is_left_to_blocking_threads() {
+    let _watchdog = watch();
+    for scheduler in [Scheduler::SingleThreaded, Scheduler::WorkStealing] {
+        let dir = Dir::new();
+        let path = dir.file("file");
+        std::fs::write(&path, "0123456789").expect("a new file");
+        let builder = Builder::new().scheduler(scheduler).max_blocking_threads(1);
+        builder.build().expect("a runtime").block_on(async {
+            let mut options = OpenOptions::new();
+            let mut file = options.read(true).write(true).open(&path).await.expect("ours");
+            let clone = file.try_clone().await.expect("a descriptor is free");
+            let mut of_the_clone = clone.try_clone().await.expect("a descriptor is free");
+            for file in [&mut file, &mut of_the_clone] {
+                let fd = file.as_raw_fd();
+                file.rewind().await.expect("a file");
+                let to = wait_for_the_thread(file.seek(SeekFrom::Start(1)), fd, 0).await;
+                assert_eq!(to.expect("a file"), 1);
+                let mut buf = [0; 3];
+                let read = wait_for_the_thread(file.read(&mut buf), fd, 1).await;
+                assert_eq!((read.expect("ours"), &buf), (3, b"123"));
+
+                // What a dropped read has read is put back.
+                let release = hold_the_thread();
+                assert!(poll_and_drop(file.read(&mut buf)).is_pending());
+                drop(release);
+                runtime::spawn_blocking(|| ()).await.expect("no panic");
+                let written = wait_for_the_thread(file.write(b"x"), fd, 7).await;
+                assert_eq!(written.expect("ours"), 1);
+                assert_eq!(file.stream_position().await.expect("a file"), 5);
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&path).expect("ours"), "0123x56789", "{scheduler}");
     }
 }
 
