@@ -7,10 +7,17 @@
 //!
 //! The functions mirror those of [`std::fs`] and so do the types; what differs is said at each.
 //!
+//! # On the worker
+//! [`read()`] and [`read_to_string`] open a small file on the worker too, if Linux finds its path in
+//! memory. That is all that Linux says: a file system whose `open` asks a server or another program,
+//! such as FUSE, NFS and other network file systems, may ask all the same, and the worker waits for the
+//! answer. Reads of a file there are given to the pool with
+//! `spawn_blocking(move || std::fs::read(path))`.
+//!
 //! # When things go wrong
 //! The errors of functions that take a path say what was tried and on which path; see [`PathError`]
 //! for how to get at the operating system's error inside. After the runtime has been shut down every
-//! function returns an error that says so.
+//! function returns an error that says so; of an open [`File`], what needs no thread still works.
 //!
 //! # Cancel safety
 //! A call that has started runs to its end, whether somebody waits for it or not: dropping the future

@@ -37,6 +37,9 @@ async fn with_paths<T: Send + 'static>(
 
 /// The whole content of a file.
 ///
+/// A small one may be opened and read on the worker, if Linux has its path and content in memory; see
+/// [the module](crate::fs#on-the-worker).
+///
 /// # Errors
 /// [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied),
 /// [`IsADirectory`](io::ErrorKind::IsADirectory), and others of the operating system.
@@ -60,14 +63,18 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 
 /// The whole content of a small file, if that is in memory.
 async fn read_whole(what: &'static str, path: &Path) -> Option<Vec<u8>> {
-    drop(Handle::require(what));
+    let handle = Handle::require(what);
     poll_fn(coop::poll_proceed).await;
+    if handle.shared().is_shut_down() {
+        // The blocking pool has the error for it.
+        return None;
+    }
     let bytes = whole::read(path)?;
     poll_fn(|cx| Cached::poll_proceed(cx, bytes.len())).await;
     Some(bytes)
 }
 
-/// The whole content of a file, as text.
+/// The whole content of a file, as text. On the worker or not, as [`read`].
 ///
 /// # Errors
 /// As [`read`], and [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8.

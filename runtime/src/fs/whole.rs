@@ -4,6 +4,10 @@
 //! (`RESOLVE_CACHED`, see openat2(2)), which is what `io_uring` tries first too; then what is in the
 //! page cache is read as by [`Cached`](super::cached::Cached). In all other cases, and for all
 //! errors, a blocking thread begins anew.
+//!
+//! The flag is about the path: the `open` of a file system may wait after that, as those of FUSE and of
+//! networks do, and `fstat` for new attributes. `fstatfs` could tell where it is safe, but waits there
+//! itself; the documents of [`fs`](super) say what to do.
 
 use std::io;
 use std::path::Path;

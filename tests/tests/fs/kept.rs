@@ -8,7 +8,7 @@ use std::time::Duration;
 use runtime::fs::{self, File, OpenOptions};
 use runtime::io::AsyncWriteExt;
 use runtime::{Builder, Scheduler};
-use windlass_tests::{Dir, both_modes, single_threaded, watch};
+use windlass_tests::{Dir, both_modes, foreign_block_on, single_threaded, watch};
 
 use super::{pattern, poll_and_drop};
 
@@ -165,6 +165,28 @@ fn what_a_shutdown_drops_keeps_nobody_waiting_and_ends_no_directory() {
         drop(release);
         assert_eq!(std::fs::read_to_string(&path).expect("ours"), "unchanged", "{scheduler}");
     }
+}
+
+/// Also where they need no thread, since it is in memory.
+#[test]
+fn after_a_shutdown_the_functions_return_an_error() {
+    let _watchdog = watch();
+    both_modes(|runtime| {
+        let dir = Dir::new();
+        let path = dir.file("file");
+        std::fs::write(&path, "in memory").expect("a new file");
+        let handle = runtime.handle().clone();
+        assert_eq!(runtime.block_on(fs::read(&path)).expect("ours"), b"in memory");
+        runtime.shutdown(Duration::ZERO);
+        let _entered = handle.enter();
+        let gone = "the runtime has been shut down";
+        let is_told = |error: std::io::Error| assert!(error.to_string().contains(gone), "{error}");
+        foreign_block_on(async {
+            is_told(fs::read(&path).await.expect_err("no runtime"));
+            is_told(fs::read_to_string(&path).await.expect_err("no runtime"));
+            is_told(fs::metadata(&path).await.expect_err("no runtime"));
+        });
+    });
 }
 
 /// How many descriptors of this process lead to a file.
