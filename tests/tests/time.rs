@@ -7,11 +7,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use runtime::task::yield_now;
+use runtime::Scheduler;
+use runtime::task::{block_in_place, yield_now};
 use runtime::time::{
     Instant, MissedTickBehavior, advance, interval, pause, resume, sleep, sleep_until, timeout,
 };
-use windlass_tests::{both_modes, foreign_block_on, single_threaded, watch, work_stealing};
+use windlass_tests::{both_modes, foreign_block_on, named, single_threaded, watch, work_stealing};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -292,6 +293,26 @@ fn a_thousand_real_sleeps_over_many_threads_all_end() {
                 assert!(task.await.expect("no panic"), "a sleep was early");
             }
         });
+    });
+}
+
+#[test]
+fn a_paused_clock_jumps_when_the_last_to_leave_is_a_spare_worker() {
+    let _watchdog = watch();
+    let runtime = named("pj", Scheduler::WorkStealing).workers(1);
+    let runtime = runtime.blocked_after(Duration::MAX).build().expect("the system has threads");
+    runtime.block_on(async {
+        pause();
+        drop(runtime.spawn(async {
+            let (begun, has_begun) = mpsc::channel();
+            drop(runtime::spawn(async move {
+                begun.send(()).expect("it is waited for");
+                // Longer than a spare worker is kept that nobody needs.
+                thread::sleep(Duration::from_millis(1500));
+            }));
+            block_in_place(|| has_begun.recv()).expect("a spare worker runs it");
+        }));
+        sleep(HOUR).await;
     });
 }
 

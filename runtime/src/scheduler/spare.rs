@@ -185,6 +185,8 @@ impl Shared {
         self.remotes[index].is_enlisted.store(false, Ordering::Relaxed);
         let nobody_searches = self.idle.retire(is_searching);
         self.spares.enlisted.fetch_sub(1, Ordering::SeqCst);
+        // Whoever fell asleep meanwhile found it at work.
+        self.look_again_if_paused();
         nobody_searches
     }
 
