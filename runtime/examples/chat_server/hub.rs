@@ -34,6 +34,9 @@ const LOBBY: &str = "lobby";
 /// After how many lines handed out the hub lets others run: their writers, above all.
 const TURN: usize = 256;
 
+/// How many names a list has. A client may ask for many lists, and read none.
+const NAMED: usize = 40;
+
 /// All clients and rooms.
 pub(crate) struct Hub {
     clients: HashMap<ClientId, Client>,
@@ -88,6 +91,13 @@ impl Hub {
             }
         }
         let goodbye: Line = "* the server stops\n".into();
+        // Those who have come meanwhile wait in here, and would wait on.
+        events.close();
+        while let Ok(event) = events.try_recv() {
+            if let Event::Came { outbox, .. } = event {
+                let _ = outbox.try_send(goodbye.clone());
+            }
+        }
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         ids.into_iter().for_each(|id| self.send(id, goodbye.clone()));
     }
@@ -182,8 +192,10 @@ impl Hub {
 
     fn who(&self, room: &str) -> String {
         let members = self.rooms.get(room).into_iter().flatten();
-        let names: Vec<&str> = members.map(|id| &*self.clients[id].name).collect();
-        format!("* in {room}: {}\n", names.join(", "))
+        let names: Vec<&str> = members.map(|id| &*self.clients[id].name).take(NAMED).collect();
+        let others = self.rooms.get(room).map_or(0, |members| members.len() - names.len());
+        let others = if others > 0 { format!(", and {others} more") } else { String::new() };
+        format!("* in {room}: {}{others}\n", names.join(", "))
     }
 
     /// Sends a line to all members of a room, its author included.
@@ -206,5 +218,40 @@ impl Hub {
             // Closed only if the connection has ended, of which an event is on its way.
             let _ = client.outbox.try_send(line);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_so_many_and_counts_the_others() {
+        let mut hub = Hub::new(1024);
+        for (members, others) in
+            [(NAMED, ""), (NAMED + 1, ", and 1 more"), (1000, ", and 960 more")]
+        {
+            while hub.clients.len() < members {
+                let (outbox, remembered) =
+                    (async_channel::bounded(1).0, async_channel::bounded(1).0);
+                hub.came(hub.clients.len() as ClientId, outbox, remembered);
+            }
+            let list = hub.who(LOBBY);
+            assert!(list.starts_with("* in lobby: guest-0, guest-1, "), "{list}");
+            assert!(list.ends_with(&format!("guest-39{others}\n")), "{list}");
+        }
+    }
+
+    #[test]
+    fn who_comes_as_the_server_stops_gets_a_goodbye_too() {
+        let runtime = runtime::Builder::new().build().expect("a runtime");
+        let (events, hears) = async_channel::unbounded();
+        let (outbox, lines) = async_channel::unbounded();
+        let (remembered, forgotten) = async_channel::bounded(1);
+        events.try_send(Event::Stop).expect("there is room");
+        events.try_send(Event::Came { id: 1, outbox, remembered }).expect("there is room");
+        runtime.block_on(Hub::new(1).run(hears));
+        assert_eq!(lines.try_recv().as_deref(), Ok("* the server stops\n"));
+        assert!(lines.is_closed() && forgotten.is_closed(), "nobody waits on");
     }
 }

@@ -84,15 +84,26 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusa
     Ok(Some((request, length)))
 }
 
+/// Headers that tell where a request ends, whose it is, and what follows it. One that we do not understand
+/// and somebody in between does, or the other way round, would make two requests of one.
+const SAYS_WHERE_IT_ENDS: [&str; 5] =
+    ["connection", "content-length", "expect", "host", "transfer-encoding"];
+
 impl<'a> Request<'a> {
     fn read_headers(&mut self, headers: &[Header<'a>]) -> Result<(), Refusal> {
         let (mut hosts, mut length) = (0, None);
         for header in headers {
-            let Ok(value) = std::str::from_utf8(header.value) else { continue };
-            let value = value.trim();
+            let name = header.name.to_ascii_lowercase();
+            let Ok(value) = std::str::from_utf8(header.value) else {
+                if SAYS_WHERE_IT_ENDS.contains(&&*name) {
+                    return Err((Status::BadRequest, "a header of the connection is no text"));
+                }
+                continue;
+            };
+            let value = value.trim_matches([' ', '\t']);
             // Of the conditions the first counts, should a client send two.
             let keep_first = |slot: &mut Option<&'a str>| _ = slot.get_or_insert(value);
-            match header.name.to_ascii_lowercase().as_str() {
+            match &*name {
                 "host" => hosts += 1,
                 "connection" => self.read_connection(value),
                 "content-length" => length = Some(content_length(value, length)?),
@@ -207,6 +218,17 @@ mod tests {
         ] {
             assert_eq!(refused(&head(headers)), Some(Status::BadRequest), "{headers}");
         }
+        for name in SAYS_WHERE_IT_ENDS {
+            let host = if name == "host" { "" } else { "Host: a\r\n" };
+            let mut bytes = format!("GET / HTTP/1.1\r\n{host}{name}: 1").into_bytes();
+            bytes.extend(b"\xff\r\n\r\n");
+            let error = parse(&bytes).err().map(|(status, _)| status);
+            assert_eq!(error, Some(Status::BadRequest), "{name}");
+        }
+        // What the standard takes for space, and HTTP does not.
+        let wide = head("Host: a\r\nContent-Length: 5\u{a0}\r\n");
+        assert_eq!(refused(&wide), Some(Status::BadRequest));
+        parse(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n").expect("it is of no concern");
         assert_eq!(refused("GET / HTTP/2.0\r\n"), Some(Status::VersionNotSupported));
         assert_eq!(refused("\x16\x03\x01"), Some(Status::BadRequest));
     }
