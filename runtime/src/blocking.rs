@@ -129,7 +129,7 @@ impl Pool {
         let mut state = self.state.lock();
         if state.is_shut_down {
             drop(state);
-            drop(call);
+            shared.entered(|| drop(call));
             return match duty {
                 Duty::Optional => Ok(()),
                 Duty::Mandatory => Err(io::Error::other("the runtime has been shut down")),
@@ -199,7 +199,7 @@ impl Pool {
             Some(_) => std::mem::take(&mut state.queue),
         };
         drop(state);
-        calls.into_iter().for_each(Queued::give_up);
+        shared.entered(|| calls.into_iter().for_each(Queued::give_up));
         Err(error)
     }
 

@@ -66,7 +66,8 @@ pub enum UnhandledPanic {
     Report,
     /// Do nothing; the panic hook has printed its message already.
     Ignore,
-    /// Report it, and end the runtime: tasks are dropped, but `block_on` still runs to its end.
+    /// Report it, and end the runtime: tasks are dropped, but `block_on` and its local tasks still run to
+    /// its end.
     ShutDown,
 }
 

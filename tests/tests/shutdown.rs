@@ -158,11 +158,21 @@ fn spawning_after_shutdown_is_an_error_and_not_a_hang() {
         assert_is_shutdown(handle.spawn(async move { drop(token) }));
         let token = drops.token();
         assert_is_shutdown(handle.spawn_blocking(move || drop(token)));
+        // In the runtime, as before its end.
+        let (spawned, was_spawned) = mpsc::channel();
+        let guards = [(); 2].map(|()| SpawnOnDrop(spawned.clone(), drops.clone()));
+        let [in_task, in_call] = guards;
+        assert_is_shutdown(handle.spawn(async move { drop(in_task) }));
+        assert_is_shutdown(handle.spawn_blocking(move || drop(in_call)));
+        drop(spawned);
+        for task in was_spawned.iter().flatten() {
+            assert_is_shutdown(task);
+        }
         let _entered = handle.enter();
         assert_is_shutdown(runtime::spawn(async {}));
         assert_is_shutdown(runtime::spawn_blocking(|| ()));
         assert_is_shutdown(runtime::task::Builder::new().name("late").spawn(async {}));
-        assert_eq!(drops.get(), 2);
+        assert_eq!(drops.get(), 6);
     });
 }
 

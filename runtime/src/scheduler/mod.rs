@@ -209,7 +209,9 @@ impl Shared {
     /// workers off finds it there, or, if all are gone, this thread.
     #[cold]
     pub(crate) fn refuse(self: &Arc<Shared>, refused: Refused) {
-        drop(refused.0);
+        if let Some(runnable) = refused.0 {
+            self.entered(|| drop(runnable));
+        }
         self.drain_if_finished();
     }
 

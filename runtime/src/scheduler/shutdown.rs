@@ -111,16 +111,18 @@ impl Shared {
     #[inline]
     pub(super) fn drain_if_finished(self: &Arc<Shared>) {
         if self.is_finished.load(Ordering::SeqCst) {
-            self.drain_entered();
+            self.entered(|| self.drain());
         }
     }
 
+    /// Calls `f`, which drops futures or closures, with the runtime entered, for which none of them may
+    /// wait.
     #[cold]
-    fn drain_entered(self: &Arc<Shared>) {
+    pub(crate) fn entered(self: &Arc<Shared>, f: impl FnOnce()) {
         let handle = Handle::new(self.clone());
         let _entered = handle.enter();
         let _async = AsyncGuard::enter_quietly();
-        self.drain();
+        f();
     }
 
     /// Drops every runnable that is in a queue which this thread can take from, and its future where

@@ -72,7 +72,8 @@ pub(crate) fn local_tasks() -> Option<Rc<LocalTasks>> {
 ///
 /// The thread is a worker, or one in `block_on`. When it leaves its loop (the runtime is shut down,
 /// `block_on` returns) its local tasks are dropped there, and their handles return a [`JoinError`]
-/// that [is cancelled](super::JoinError::is_cancelled). In both modes a task that was spawned by
+/// that [is cancelled](super::JoinError::is_cancelled). Those of a `block_on` outlive the runtime as its
+/// future does. In both modes a task that was spawned by
 /// the future of `block_on` runs on that thread, beside the future.
 ///
 /// # Panics
