@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -153,6 +154,43 @@ fn others_go_on_while_destructors_of_tasks_block() {
         runtime.block_on(runtime.spawn(sleep(Duration::from_millis(3)))).expect("no panic");
         drop(release);
         wait_until(runtime.handle(), |metrics| metrics.live_tasks == 0);
+    }
+}
+
+/// They have enough to do, and so they steal nothing.
+#[test]
+fn what_a_stuck_worker_has_queued_runs_although_the_others_are_always_busy() {
+    let _watchdog = watch();
+    let runtime = start(two_workers("wq"));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..8)
+        .map(|_| {
+            let is_over = is_over.clone();
+            runtime.spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        let (release, gate) = mpsc::channel();
+        let (spawned, is_spawned) = mpsc::channel();
+        let stuck = runtime.spawn(async move {
+            let queued = [0; 8].map(|_| runtime::spawn(async { thread_name() }));
+            spawned.send((thread_name(), queued)).expect("the test waits");
+            wait_at(&gate);
+        });
+        let (stuck_on, queued) = is_spawned.recv().expect("the task is polled");
+        for task in queued {
+            assert_ne!(runtime.block_on(task).expect("no panic"), stuck_on);
+        }
+        drop(release);
+        runtime.block_on(stuck).expect("no panic");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for task in busy {
+        runtime.block_on(task).expect("no panic");
     }
 }
 

@@ -94,6 +94,9 @@ pub(crate) struct Monitor {
     wary_for: Duration,
     /// Whether the thread has been started. Swapped by whoever starts it; relaxed, it only counts.
     is_started: AtomicBool,
+    /// Whether some worker was slow at the last look. Written by the monitor's thread alone; relaxed, a
+    /// hint about where to steal.
+    is_any_slow: AtomicBool,
     /// Numbers for the metrics. Written by the monitor's thread alone; relaxed.
     pub(crate) rescues: AtomicU64,
     pub(crate) spare_starts: AtomicU64,
@@ -114,6 +117,7 @@ impl Monitor {
                 Scheduler::SingleThreaded => Duration::ZERO,
             },
             is_started: AtomicBool::new(false),
+            is_any_slow: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             spare_starts: AtomicU64::new(0),
             blocked_reports: AtomicU64::new(0),
@@ -159,6 +163,12 @@ impl Monitor {
         if self.put_off_from.swap(NEVER, Ordering::Relaxed) == RESTING {
             alarm.set(Some(CLOSE));
         }
+    }
+
+    /// Whether some worker was slow when the monitor looked last.
+    #[inline]
+    pub(crate) fn is_any_slow(&self) -> bool {
+        self.is_any_slow.load(Ordering::Relaxed)
     }
 
     /// Makes the monitor look now.
@@ -287,6 +297,7 @@ impl Sampler {
 
     fn rest(&mut self) {
         let shared = &self.shared;
+        shared.monitor.is_any_slow.store(false, Ordering::Relaxed);
         shared.monitor.sleep_while(|| shared.is_idle() && !shared.is_shut_down());
         self.workers.fill(Seen::default());
         self.all_slow_for = Duration::ZERO;
@@ -302,6 +313,7 @@ impl Sampler {
             any_in_poll |= self.workers[index].poll.is_some();
             any_slow |= self.workers[index].is_slow;
         }
+        self.shared.monitor.is_any_slow.store(any_slow, Ordering::Relaxed);
         if any_slow {
             self.shared.monitor.be_wary(timer::real_now());
             self.relieve();

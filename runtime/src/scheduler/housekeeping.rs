@@ -97,6 +97,10 @@ impl Worker {
         if let Some(runnable) = self.take_injected() {
             self.queue.push(runnable);
         }
+        if let Some(runnable) = self.shared.take_from_slow(self.index) {
+            add(&self.remote().metrics.steals, 1);
+            self.queue.push(runnable);
+        }
         self.remote().metrics.publish_forced_yields();
     }
 

@@ -11,7 +11,7 @@ use crate::handle::{AsyncGuard, Handle};
 use crate::park::Unparker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::task::{LocalTasks, with_local_tasks};
+use crate::task::{LocalTasks, Runnable, with_local_tasks};
 
 /// How many spare workers can exist: as many as the configuration allows beside stuck ones, and one
 /// for each worker that can be in `block_in_place`.
@@ -60,6 +60,16 @@ impl Shared {
         if self.has_visible_work() || !self.is_polled() {
             self.notify();
         }
+    }
+
+    /// One of what a slow worker has queued, for a worker that has enough to do, and so steals nothing.
+    pub(super) fn take_from_slow(&self, index: usize) -> Option<Runnable> {
+        if !self.monitor.is_any_slow() {
+            return None;
+        }
+        let remotes = self.remotes_in_use();
+        let others = (1..remotes.len()).map(|offset| &remotes[(index + offset) % remotes.len()]);
+        others.filter(|other| other.watch.is_slow()).find_map(|other| other.stealer.steal())
     }
 
     /// Whether a worker waits for I/O.

@@ -102,6 +102,11 @@ impl Watch {
         EndLater(self)
     }
 
+    /// Whether the poll under way was found slow. Any thread may ask.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) == self.phase.load(Ordering::Relaxed)
+    }
+
     /// Whether the poll that ended last was found slow. For the polling thread.
     #[inline]
     pub(crate) fn last_was_slow(&self) -> bool {
