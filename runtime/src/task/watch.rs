@@ -26,7 +26,8 @@ pub(crate) struct Watch {
     /// [`Watch::ended`].
     ended: AtomicU64,
     /// The `phase` of the poll that a monitor found slow last. Written by the monitor, read by the
-    /// polling thread after the poll; relaxed, since a mark that comes a poll late does no harm.
+    /// polling thread after the poll, and by workers that may steal meanwhile; relaxed, since a mark
+    /// that comes a poll late does no harm.
     slow: AtomicU64,
 }
 
