@@ -161,7 +161,7 @@ fn a_destructor_that_blocks_is_reported_as_a_poll_is() {
             let report = reports.recv().expect("the destructor has waited for it");
             assert_eq!(report.id, Some(id), "{report:#?}");
             assert_eq!((report.file, report.line), (file!(), line), "{report:#?}");
-            report.assert_is_in("wait_at");
+            report.assert_is_in("stuck::wait_at");
         }
     }
 }

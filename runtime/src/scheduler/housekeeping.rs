@@ -17,9 +17,10 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 const MAX_POLLS_PER_READING: u32 = 64;
 
 impl Worker {
-    /// Looks at what tasks do not show: I/O, timers, the injector, and what slow workers have queued. A busy worker does so every
-    /// [`LOOK_EVERY`], and after any poll that took longer, as far as the clock is read: how many
-    /// polls pass between two readings follows from how long they take.
+    /// Looks at what tasks do not show: I/O, timers, the injector, and what slow workers have
+    /// queued. A busy worker does so every [`LOOK_EVERY`], and after any poll that took longer, as
+    /// far as the clock is read: how many polls pass between two readings follows from how long
+    /// they take.
     #[inline]
     pub(super) fn look_if_due(&self) {
         match self.polls_left.get() {
