@@ -188,7 +188,8 @@ impl Clock {
     ///
     /// Those timers fire before this returns, driver by driver in the order of their deadlines (and
     /// of their arming, where deadlines differ by less than 65.536 us). All that they wake sees the
-    /// new time: timers that a woken task arms do not fire in between. The furthest that the clock can go is 584 years from its creation.
+    /// new time: timers that a woken task arms do not fire in between. The furthest that the clock can
+    /// go is 584 years from its creation.
     ///
     /// # Panics
     /// If the clock is not paused.

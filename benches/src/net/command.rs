@@ -3,7 +3,8 @@
 //! A request that starts with `!` is a command: `!block 100` blocks the thread of the handler for
 //! 100 ms, `!compute 5` keeps it busy for 5 ms, `!sleep 10` waits for 10 ms as a task should and
 //! answers how late it was woken, `!hog 5` spawns a task that computes for 5 ms, wakes itself and is
-//! pending, for ever, `!polite-hog 5` one that calls the runtime's `yield_now` instead, and `!quit` ends the process. All other requests are answered `ACK`.
+//! pending, for ever, `!polite-hog 5` one that calls the runtime's `yield_now` instead, and `!quit`
+//! ends the process. All other requests are answered `ACK`.
 
 use crate::shim::{Shim, wake_self};
 use std::future::Future;
